@@ -1,0 +1,61 @@
+// protocol/message.h -- building a message field by field, and viewing one in place.
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "protocol/codec.h"
+
+namespace sluice {
+
+// A whole message in place: a map with text keys.
+class MessageView {
+ public:
+  MessageView() noexcept = default;
+  // Checks everything once: one map, exactly the given bytes, text keys, valid UTF-8 in text, depth.
+  [[nodiscard]] static Result<MessageView> parse(Bytes bytes) noexcept;
+
+  [[nodiscard]] std::optional<ValueView> find(std::string_view key) const noexcept { return map_.find(key); }
+  [[nodiscard]] bool has(std::string_view key) const noexcept { return find(key).has_value(); }
+  // The value of `key`, or the fallback where it is absent or of another type.
+  [[nodiscard]] std::string_view text(std::string_view key, std::string_view fallback = {}) const noexcept;
+  [[nodiscard]] Bytes bytes(std::string_view key) const noexcept;
+  [[nodiscard]] Bytes text_or_bytes(std::string_view key) const noexcept;
+  [[nodiscard]] int64_t integer(std::string_view key, int64_t fallback = 0) const noexcept;
+  [[nodiscard]] bool boolean(std::string_view key, bool fallback = false) const noexcept;
+
+  [[nodiscard]] ValueView map() const noexcept { return map_; }
+  [[nodiscard]] Bytes encoded() const noexcept { return bytes_; }
+
+ private:
+  Bytes bytes_{};
+  ValueView map_{};
+};
+
+// A value to be sent: views only, so what it names must live until it is encoded.
+struct Value;
+using Pair = std::pair<std::string_view, Value>;
+struct Value {
+  Value() noexcept : held(nullptr) {}
+  Value(std::nullptr_t) noexcept : held(nullptr) {}
+  Value(bool v) noexcept : held(v) {}
+  template <std::integral T> Value(T v) noexcept : held(static_cast<int64_t>(v)) {}
+  Value(const char* v) noexcept : held(std::string_view(v)) {}
+  Value(std::string_view v) noexcept : held(v) {}
+  Value(const std::string& v) noexcept : held(std::string_view(v)) {}
+  Value(Bytes v) noexcept : held(v) {}
+  Value(std::span<const Value> v) noexcept : held(v) {}
+  Value(std::span<const Pair> v) noexcept : held(v) {}
+  std::variant<std::nullptr_t, bool, int64_t, std::string_view, Bytes, std::span<const Value>, std::span<const Pair>>
+      held;
+};
+
+// The fields of a message to be sent: {{"status_code", 200}, {"content", "Hello"}}.
+using Fields = std::initializer_list<Pair>;
+void encode(Encoder& encoder, std::span<const Pair> fields) noexcept;
+
+}  // namespace sluice
