@@ -1,0 +1,201 @@
+// shm/owner_queue.h -- a bounded FIFO of blocks, many writers, many readers, no locks.
+// Lives in shared memory; any process using it may be killed or frozen at any instruction.
+//
+//   position  64-bit, only grows      cell = spread(position % size)    lap = position / size + 1
+//   cell      { lap:32 | block:32 }   cell.lap == lap(p)  <=>  position p is published
+//   stamp     in the block's envelope { generation:40 | owner:16 | state:8 }
+//
+// Q1  One compare-exchange of a cell publishes; there is never a half-written cell to repair.
+// Q2  One compare-exchange of the block's stamp takes it; every block names its owner, always.
+// Q3  head and tail may lag behind; whoever meets a lagging one moves it on.
+// Q4  A cell is overwritten only after its block was taken and head has passed it.
+// Q5  A block leaves its taker's hands only after head has passed its position: the taker moved
+//     head on itself, or recovery did for it. So a stamp read while head stood there is of this push.
+// Q6  Content nobody honest can have written ends in kCorrupt after a bounded number of steps.
+//
+// Atomic is std::atomic<uint64_t> here and a stepped stand-in in tests/model.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "shm/crash_point.h"
+#include "shm/layout.h"
+
+namespace sluice::shm {
+
+enum class PushOutcome : uint8_t { kPushed, kFull, kCorrupt };
+enum class PopOutcome : uint8_t { kTaken, kEmpty, kCorrupt };
+
+// Where the queue finds a block's stamp: `stamp(index)` is null for an index that is none.
+template <class Atomic, class Stamps>
+class BasicOwnerQueue {
+ public:
+  // `size` a power of two, at least 2; capacity in 1..size.
+  BasicOwnerQueue(Atomic& head, Atomic& tail, Atomic* cells, uint32_t size, uint32_t capacity,
+                  Stamps stamps) noexcept
+      : head_(head), tail_(tail), cells_(cells), size_(size), capacity_(capacity), stamps_(stamps) {}
+
+  // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits.
+  [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me) noexcept {
+    using enum std::memory_order;
+    Atomic* word = stamps_.stamp(block);
+    if (word == nullptr) return PushOutcome::kCorrupt;
+    const Stamp stamp{word->load(relaxed)};  // ours: nobody else writes it now
+    word->store(stamp.next(me, BlockState::kQueued).word, release);  // [S] pairs with [S] in try_pop
+    CRASH_POINT(push_stamped);  // queued by the dead, in no cell: recovery frees it
+    for (uint32_t step = 0; step < kMaxSteps; ++step) {
+      uint64_t tail = tail_.load(acquire);          // [T]
+      uint64_t cell = at(tail).load(acquire);       // [C]
+      if (lap_in(cell) == lap(tail)) { advance(tail_, tail); continue; }  // Q3
+      if (lap_in(cell) + 1 != lap(tail)) continue;  // our tail is old
+      if (is_full(tail, me)) {
+        word->store(stamp.next(me, BlockState::kQueued).next(me, BlockState::kOwned).word, release);
+        return PushOutcome::kFull;
+      }
+      // [C] pairs with [C] here and in try_pop: who sees this lap sees the stamp and the bytes.
+      if (at(tail).compare_exchange_strong(cell, pack(lap(tail), block), acq_rel, acquire)) {
+        CRASH_POINT(push_published);  // the push is complete; the next one to come moves tail for us
+        advance(tail_, tail);
+        return PushOutcome::kPushed;
+      }
+    }
+    word->store(stamp.next(me, BlockState::kQueued).next(me, BlockState::kOwned).word, release);
+    return PushOutcome::kCorrupt;  // Q6
+  }
+
+  // Takes the oldest block for `me`. `withdrawn` tells that its sender took it back: `me` owns it
+  // and frees it, the message counts for nothing.
+  [[nodiscard]] PopOutcome try_pop(ProcessIndex me, BlockIndex& block, bool& withdrawn) noexcept {
+    using enum std::memory_order;
+    for (uint32_t step = 0; step < kMaxSteps; ++step) {
+      const uint64_t head = head_.load(acquire);          // [H]
+      const uint64_t cell = at(head).load(acquire);       // [C]
+      if (lap_in(cell) != lap(head)) {
+        // One lap behind at an unmoved head: nothing published here yet.
+        if (lap_in(cell) + 1 == lap(head) && head_.load(acquire) == head) return PopOutcome::kEmpty;
+        continue;
+      }
+      const BlockIndex index = block_in(cell);
+      Atomic* word = stamps_.stamp(index);
+      if (word == nullptr) {  // L3: a cell nobody honest wrote; step over it
+        advance(head_, head);
+        return PopOutcome::kCorrupt;
+      }
+      Stamp stamp{word->load(acquire)};                   // [S]
+      if (head_.load(acquire) != head) continue;          // Q5: the stamp may be of a later push
+      if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) {
+        uint64_t expected = stamp.word;
+        if (word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word, acq_rel,
+                                          acquire)) {
+          CRASH_POINT(pop_taken);  // ours by stamp; recovery moves head on before it gives us up
+          advance(head_, head);
+          block = index;
+          withdrawn = stamp.state() == BlockState::kWithdrawn;
+          return PopOutcome::kTaken;
+        }
+      }
+      advance(head_, head);  // taken by somebody else: Q3
+    }
+    return PopOutcome::kCorrupt;  // Q6
+  }
+
+  // True when no published block waits; a hint the moment it is given.
+  [[nodiscard]] bool empty() const noexcept {
+    using enum std::memory_order;
+    const uint64_t head = head_.load(acquire);  // [H]
+    return lap_in(at(head).load(acquire)) != lap(head) && head_.load(acquire) == head;
+  }
+
+  // Messages waiting, about: head may overtake a lagging tail, so the difference is signed.
+  [[nodiscard]] uint32_t depth() const noexcept {
+    using enum std::memory_order;
+    const auto waiting = static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));  // [T] [H]
+    return waiting < 0 ? 0 : waiting > size_ ? size_ : static_cast<uint32_t>(waiting);
+  }
+
+  // Moves head past a block that was taken but not stepped over: recovery does this for the dead
+  // before it frees what they took (Q5).
+  void settle_head() noexcept {
+    using enum std::memory_order;
+    for (uint32_t step = 0; step <= size_; ++step) {
+      const uint64_t head = head_.load(acquire);     // [H]
+      const uint64_t cell = at(head).load(acquire);  // [C]
+      if (lap_in(cell) != lap(head)) return;
+      Atomic* word = stamps_.stamp(block_in(cell));
+      if (word != nullptr) {
+        const Stamp stamp{word->load(acquire)};      // [S]
+        if (head_.load(acquire) != head) continue;
+        if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) return;
+      }
+      advance(head_, head);
+    }
+  }
+
+  // Calls `visit(block)` for each published position not yet passed by head. Recovery and shm_dump.
+  template <class Visit>
+  void for_each(Visit visit) const noexcept {
+    using enum std::memory_order;
+    const uint64_t head = head_.load(acquire);  // [H]
+    for (uint64_t position = head; position < head + size_; ++position) {
+      const uint64_t cell = at(position).load(acquire);  // [C]
+      if (lap_in(cell) != lap(position)) return;
+      visit(block_in(cell));
+    }
+  }
+
+ private:
+  static constexpr uint32_t kMaxSteps = 1u << 20;  // Q6; honest contention needs a handful
+
+  static constexpr uint32_t lap_in(uint64_t cell) noexcept { return static_cast<uint32_t>(cell >> 32); }
+  static constexpr BlockIndex block_in(uint64_t cell) noexcept { return static_cast<BlockIndex>(cell); }
+  static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept {
+    return uint64_t{lap} << 32 | block;
+  }
+  [[nodiscard]] uint32_t lap(uint64_t position) const noexcept {
+    return static_cast<uint32_t>(position / size_ + 1);
+  }
+  // Neighbouring positions lie on different lines once there are eight lines of cells.
+  [[nodiscard]] Atomic& at(uint64_t position) const noexcept {
+    const auto index = static_cast<uint32_t>(position & (size_ - 1));
+    if (size_ < 64) return cells_[index];
+    return cells_[(index & 7) * (size_ / 8) + (index >> 3)];
+  }
+
+  // From `seen` to `seen + 1`, unless somebody did.
+  static void advance(Atomic& end, uint64_t seen) noexcept {
+    using enum std::memory_order;
+    end.compare_exchange_strong(seen, seen + 1, acq_rel, acquire);  // [H] [T]
+  }
+
+  // At capacity with a head block that really still waits. A taken one is stepped over.
+  [[nodiscard]] bool is_full(uint64_t tail, ProcessIndex me) noexcept {
+    using enum std::memory_order;
+    static_cast<void>(me);
+    for (uint32_t step = 0; step <= size_; ++step) {
+      const uint64_t head = head_.load(acquire);  // [H]
+      if (static_cast<int64_t>(tail - head) < static_cast<int64_t>(capacity_)) return false;
+      const uint64_t cell = at(head).load(acquire);  // [C]
+      if (lap_in(cell) != lap(head)) return tail_.load(acquire) == tail;
+      Atomic* word = stamps_.stamp(block_in(cell));
+      if (word != nullptr) {
+        const Stamp stamp{word->load(acquire)};  // [S]
+        if (head_.load(acquire) != head) continue;
+        if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) {
+          return tail_.load(acquire) == tail;
+        }
+      }
+      advance(head_, head);
+    }
+    return true;
+  }
+
+  Atomic& head_;
+  Atomic& tail_;
+  Atomic* cells_;
+  uint32_t size_;
+  uint32_t capacity_;
+  Stamps stamps_;
+};
+
+}  // namespace sluice::shm
