@@ -1,0 +1,186 @@
+// shm/channel_layer.h -- the face of this folder: claim, send, receive, for one attached process.
+//
+// One ChannelLayer per process and thread. It moves bytes and cannot tell HTTP from anything else.
+// Sending and receiving allocate nothing and make no system call but a ring (chained messages,
+// longer than a block, are the exception: they pass through a buffer on the heap).
+//
+//   claim -> write into claim.space() -> send | send_to | reply -> ring()    (once per loop turn)
+//   try_receive -> delivery.content() -> the delivery is released -> the block is free
+//
+// Errors  values, never exceptions.   Thread  one.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "protocol/channel_name.h"
+#include "protocol/result.h"
+#include "shm/arenas.h"
+#include "shm/block_pool.h"
+#include "shm/channel_table.h"
+#include "shm/clock.h"
+#include "shm/connection_slots.h"
+#include "shm/doorbell.h"
+#include "shm/process_table.h"
+#include "shm/segment.h"
+
+namespace sluice::shm {
+
+// A block, or a heap buffer for a chain, that is being written. Abandoned unless it is sent.
+class Claim {
+ public:
+  Claim() noexcept = default;
+  Claim(Claim&& other) noexcept { *this = std::move(other); }
+  Claim& operator=(Claim&& other) noexcept;
+  ~Claim() { abandon(); }
+  // Where the message's bytes go; may be larger than asked for.
+  [[nodiscard]] std::span<std::byte> space() noexcept;
+  [[nodiscard]] explicit operator bool() const noexcept { return pool_ != nullptr; }
+  void abandon() noexcept;
+
+ private:
+  friend class ChannelLayer;
+  BlockPool* pool_ = nullptr;
+  BlockIndex block_ = kNoBlock;       // kNoBlock while pool_ is set: a chain, gathered in buffer_
+  std::span<std::byte> space_{};
+  std::vector<std::byte> buffer_;
+};
+
+// What goes into the payload's header beside the bytes.
+struct Route {
+  uint32_t channel = kNoChannel;    // the logical channel
+  ReplyAddress about{};             // the exchange or connection it is about or meant for
+  uint64_t expires_ms = 0;          // monotonic; 0: send() uses the channel's expiry, others never
+  BlockIndex answered_block = kNoBlock;   // of a reply: which request block it answers, as received
+  uint64_t answered_generation = 0;
+};
+
+// A message on its way, as its sender remembers it.
+struct Sent {
+  BlockIndex block = kNoBlock;
+  uint64_t payload_generation = 0;  // PayloadHeader::generation: an answer must echo it
+  uint64_t queued_generation = 0;   // the stamp's when it was pushed
+};
+
+enum class Progress : uint8_t {
+  kUnread,  // still queued
+  kTaken,   // in the hands of `taker`
+  kOver,    // freed, withdrawn or handed back
+};
+
+// A message received. Its block is freed when the delivery ends, unless kept.
+class Delivery {
+ public:
+  Delivery() noexcept = default;
+  Delivery(Delivery&& other) noexcept { *this = std::move(other); }
+  Delivery& operator=(Delivery&& other) noexcept;
+  ~Delivery() { release(); }
+
+  // The payload's header, copied once and checked against the segment.
+  [[nodiscard]] const PayloadHeader& header() const noexcept { return header_; }
+  [[nodiscard]] ReplyAddress about() const noexcept {
+    return {header_.worker, header_.incarnation, header_.slot, header_.slot_generation, header_.ordinal};
+  }
+  // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile.
+  [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
+  [[nodiscard]] BlockIndex block() const noexcept { return block_; }
+  // Not kNo: the block is our own, handed back because its taker died.
+  [[nodiscard]] Returned returned() const noexcept { return returned_; }
+  // Frees the block now.
+  void release() noexcept;
+  // Keeps the block in our hands; the caller frees it with ChannelLayer::free_block().
+  [[nodiscard]] BlockIndex keep() noexcept;
+
+ private:
+  friend class ChannelLayer;
+  BlockPool* pool_ = nullptr;
+  BlockIndex block_ = kNoBlock;
+  PayloadHeader header_{};
+  Returned returned_ = Returned::kNo;
+  std::span<const std::byte> content_{};
+  std::vector<std::byte> gathered_;
+};
+
+// Why a message that was found was not delivered; counted by ChannelLayer::drops().
+struct Drops {
+  uint64_t expired = 0;    // past its deadline when read
+  uint64_t withdrawn = 0;  // taken back by its sender
+  uint64_t corrupt = 0;    // header, index or length that cannot be
+  uint64_t unmapped = 0;   // its arena could not be had
+};
+
+class ChannelLayer {
+ public:
+  // Segment, arenas and doorbell outlive us. Our own arena is mapped already.
+  ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doorbell, ProcessName me);
+
+  [[nodiscard]] ProcessName me() const noexcept { return me_; }
+  [[nodiscard]] ChannelTable& channels() noexcept { return channels_; }
+  [[nodiscard]] ProcessTable& processes() noexcept { return processes_; }
+  [[nodiscard]] BlockPool& pool() noexcept { return pool_; }
+  [[nodiscard]] Doorbell& doorbell() noexcept { return doorbell_; }
+  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
+
+  // -- writing. Room for `bytes` message bytes, up to limits::kMessageBytes + slack; kOutOfBlocks,
+  // kMessageTooLarge.
+  [[nodiscard]] Result<Claim> claim(size_t bytes) noexcept;
+
+  // -- sending. On success the claim is spent; on an error it is still the caller's. `length` bytes
+  // of its space are the message.
+  // To whoever reads the channel next. kChannelFull, kSegmentCorrupt.
+  [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length, Route route) noexcept;
+  // To one process alone. kReaderGone, kChannelFull.
+  [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length, Route route) noexcept;
+  // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
+  // then `me` is noted as waiting there and rung when there is room).
+  [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, Route route) noexcept;
+  // Rings every process that sleeps on what was sent since the last call: one reader per channel.
+  void ring() noexcept;
+
+  // -- what became of it
+  [[nodiscard]] Progress progress(const Sent& sent, ProcessIndex& taker) const noexcept;
+  // Takes back a message nobody took yet. False: somebody did, or it is over.
+  [[nodiscard]] bool withdraw(const Sent& sent) noexcept;
+  void free_block(BlockIndex block) noexcept { pool_.free(block); }
+
+  // -- reading
+  // From now on try_receive() looks at this channel too, and senders see a reader.
+  void start_reading(uint32_t channel);
+  void stop_reading() noexcept;  // all of them
+  [[nodiscard]] bool has_reader(uint32_t channel) const noexcept;  // a living one
+  // The next message of the inbox or of a channel read, each in turn; nothing when none waits.
+  [[nodiscard]] std::optional<Delivery> try_receive() noexcept;
+  // The next reply on one of our own connections' rings (a worker's).
+  [[nodiscard]] std::optional<Delivery> try_receive_reply(uint32_t slot) noexcept;
+  [[nodiscard]] bool anything_waiting() const noexcept;  // in the inbox or a channel read
+  // Says in every channel read that we sleep, before Doorbell::fall_asleep_*; and takes it back.
+  void wait_on_channels() noexcept;
+  void stop_waiting() noexcept;
+
+  [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
+
+ private:
+  [[nodiscard]] Result<BlockIndex> write_header(Claim& claim, size_t length, const Route& route,
+                                                uint64_t expires_ms, Sent& sent) noexcept;
+  [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept;
+  [[nodiscard]] std::optional<Delivery> take(OwnerQueue queue, ChannelRecord* channel) noexcept;
+  [[nodiscard]] bool fill(Delivery& delivery, BlockIndex block) noexcept;
+  void will_ring_process(ProcessIndex process) noexcept;
+  void will_ring_channel(uint32_t channel) noexcept;
+
+  const Segment& segment_;
+  Arenas& arenas_;
+  Doorbell& doorbell_;
+  ProcessName me_;
+  ProcessTable processes_;
+  ChannelTable channels_;
+  BlockPool pool_;
+  std::vector<uint32_t> reading_;
+  size_t next_reading_ = 0;
+  std::vector<ProcessIndex> ring_processes_;
+  std::vector<uint32_t> ring_channels_;
+  Drops drops_;
+};
+
+}  // namespace sluice::shm

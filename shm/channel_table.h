@@ -1,0 +1,31 @@
+// shm/channel_table.h -- name to channel record; names are checked, made once, and stay.
+//
+// A record is built whole while its maker owns it, then one compare-exchange of a directory word
+// shows it to everybody; the loser of that race frees its record and uses the winner's.
+#pragma once
+
+#include <string_view>
+
+#include "protocol/result.h"
+#include "shm/segment.h"
+
+namespace sluice::shm {
+
+class ChannelTable {
+ public:
+  ChannelTable(const Segment& segment, ProcessIndex me) noexcept : segment_(segment), me_(me) {}
+
+  // The channel of that name, made if there is none. kChannelNameInvalid (also for a name with `!`:
+  // those are addresses, not channels), kChannelTableFull.
+  [[nodiscard]] Result<uint32_t> open(std::string_view name) noexcept;
+  // The channel of that name, if it was made.
+  [[nodiscard]] std::optional<uint32_t> find(std::string_view name) const noexcept;
+  // The name of a record, copied; empty for an index that is none.
+  [[nodiscard]] std::string name_of(uint32_t channel) const;
+
+ private:
+  const Segment& segment_;
+  ProcessIndex me_;
+};
+
+}  // namespace sluice::shm

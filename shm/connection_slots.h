@@ -1,0 +1,71 @@
+// shm/connection_slots.h -- a worker's connections as others see them: state, owner, reply ring, and
+// the ready bitmap that tells the worker which rings to look at.
+//
+// C1  A slot's generation grows by one each time it is opened; a reply for another generation is refused.
+// C2  Producers set ready bits after publishing, from the lowest level up, each level whatever the
+//     others hold; the worker clears from the top down and then looks. A set bit may be false, a
+//     published reply is never without one (recovery sets all bits after a death).
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "protocol/channel_name.h"
+#include "shm/process_table.h"
+#include "shm/segment.h"
+
+namespace sluice::shm {
+
+// The worker's side.
+class ConnectionSlots {
+ public:
+  ConnectionSlots(const Segment& segment, ProcessName me);
+
+  // A free slot, opened: its number and generation. Nothing when all are in use.
+  struct Opened {
+    uint32_t slot;
+    uint32_t generation;
+  };
+  [[nodiscard]] std::optional<Opened> open() noexcept;
+  // Ends this generation. The caller has drained the ring; what comes later is refused or dropped.
+  void close(uint32_t slot) noexcept;
+
+  // -- WebSockets
+  // A connect was published: from now on a disconnect is owed. `constants` is the block that holds
+  // the constant keys and will carry the disconnect.
+  void announce(uint32_t slot, BlockIndex constants) noexcept;
+  void set_order(uint32_t slot, uint32_t order) noexcept;
+  void disconnect_sent(uint32_t slot) noexcept;  // nothing is owed any more
+  // Who owns it, as the slot says now; nothing if nobody, or one that is not living.
+  [[nodiscard]] std::optional<ProcessName> owner(uint32_t slot) const noexcept;
+  void clear_owner(uint32_t slot) noexcept;
+
+  // -- flow
+  void set_high_water(uint32_t slot, bool high) noexcept;
+  // The process waiting for room, if any; forgets it.
+  [[nodiscard]] ProcessIndex take_waiter(uint32_t slot) noexcept;
+
+  // -- replies
+  // The next slot with a ready bit, which is cleared; nothing when no bit is set. Look at its ring
+  // until it is empty or set_ready() it again.
+  [[nodiscard]] std::optional<uint32_t> next_ready() noexcept;
+  [[nodiscard]] bool any_ready() const noexcept;
+  void set_ready(uint32_t slot) noexcept;
+
+ private:
+  const Segment& segment_;
+  ProcessName me_;
+  ReadyBitmap& ready_;
+  std::vector<uint32_t> free_;  // slots closed before; taken last in, first out
+  uint32_t fresh_ = 0;          // slots from here on were never opened
+};
+
+// Anybody's side.
+// Marks a slot ready (C2). The caller published before and rings after.
+void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept;
+// Takes the connection for `me` if nobody living owns it and the address is still good.
+[[nodiscard]] bool take_connection(const Segment& segment, const ReplyAddress& address, ProcessName me) noexcept;
+// kConnectionGone when the worker, the incarnation or the generation is over.
+[[nodiscard]] Result<ConnectionRecord*> find_connection(const Segment& segment, const ReplyAddress& address) noexcept;
+
+}  // namespace sluice::shm

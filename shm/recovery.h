@@ -1,0 +1,58 @@
+// shm/recovery.h -- returns what a dead process held. Run by the master for every death it has proven.
+//
+// R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from that
+//     very word: it may run beside the living, again, or twice at once, and be killed at any step.
+// R2  What the dead held in hand goes back to the process whose arena it lies in (Returned::kTaken),
+//     which knows what it was for; what lay in the dead inbox goes back too, as kUnread, after every
+//     living worker has seen the death (decisions.md 4), so nothing newer overtakes it.
+// R3  The row of the dead is given out again only when no stamp names it and no block of its arena is
+//     in anybody's hands.
+#pragma once
+
+#include <vector>
+
+#include "shm/channel_layer.h"
+
+namespace sluice::shm {
+
+class Recovery {
+ public:
+  // `layer` is the running process's own: what is handed back is pushed and rung through it.
+  explicit Recovery(ChannelLayer& layer) : layer_(layer) {}
+
+  // A process was proven dead: marks it so, counts the death, rings the workers to see it, and takes
+  // back what it held in hand. Call once per death.
+  void on_death(ProcessName dead);
+  // Carries on with what has to wait: call every few milliseconds while busy() and after each death.
+  // Gives the rows that became free; their arenas' memfds may be closed.
+  [[nodiscard]] std::vector<ProcessName> advance();
+  [[nodiscard]] bool busy() const noexcept { return !deaths_.empty(); }
+  // Sleepers with work waiting, everywhere: a ringer may have died before it rang.
+  void ring_all();
+
+  struct Totals {
+    uint64_t deaths = 0;
+    uint64_t freed = 0;     // blocks made free again
+    uint64_t returned = 0;  // blocks handed back to their workers
+  };
+  [[nodiscard]] const Totals& totals() const noexcept { return totals_; }
+
+ private:
+  struct Death {
+    ProcessName name;
+    uint64_t number = 0;          // Header::deaths when it was counted
+    bool inbox_settled = false;
+    std::vector<BlockIndex> unreturned;  // in our hands: their worker's inbox was full
+  };
+  void sweep(Death& death);
+  void settle_inbox(Death& death);
+  [[nodiscard]] bool seen_by_all_workers(uint64_t number) const noexcept;
+  [[nodiscard]] bool nothing_left(ProcessName name) const noexcept;
+  void hand_back(Death& death, BlockIndex block, Returned why);
+
+  ChannelLayer& layer_;
+  std::vector<Death> deaths_;
+  Totals totals_;
+};
+
+}  // namespace sluice::shm
