@@ -1,0 +1,32 @@
+// worker/upgrade.h -- the handshake that turns an HTTP request into a WebSocket (RFC 6455 section 4.2).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "worker/http_session.h"
+
+namespace sluice {
+
+struct Handshake {
+  std::string accept;                          // Sec-WebSocket-Accept, 28 characters
+  std::vector<std::string_view> subprotocols;  // offered, in order; views into the head
+};
+
+struct HandshakeVerdict {
+  int status = 101;              // 101, or 400, 405, 426 with `extra` header lines
+  std::string_view reason;
+  std::string_view extra;        // e.g. "Sec-WebSocket-Version: 13\r\n", for 426
+  std::optional<Handshake> handshake;
+};
+
+// Checks method, version, Host, Upgrade and Connection as token lists, key (16 bytes in base64),
+// version 13, sub-protocol tokens, no body.
+[[nodiscard]] HandshakeVerdict check_handshake(const RequestHead& head);
+
+// The 101 answer. `subprotocol` empty: none. `extra` is whole header lines, already checked.
+void write_switching(const Handshake& handshake, std::string_view subprotocol, std::string_view extra, std::string& out);
+
+}  // namespace sluice

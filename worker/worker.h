@@ -1,0 +1,52 @@
+// worker/worker.h -- one protocol worker: a libuv loop, its client sockets, and all that crosses the fork.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shm/doorbell.h"
+#include "shm/process_table.h"
+#include "shm/segment.h"
+
+namespace sluice {
+
+// A socket to accept from. The master owns the descriptors; a worker inherits all and polls `mine`.
+struct InheritedListener {
+  int fd = -1;
+  bool mine = false;      // polled from the start; others when the master says AcceptFrom
+  bool unix_socket = false;
+  std::string host;       // what META's SERVER_NAME and SERVER_PORT say when Host is absent
+  uint16_t port = 0;
+};
+
+// What of the options a worker needs; plain values, copied before the fork.
+struct WorkerSettings {
+  std::chrono::milliseconds header_timeout, body_timeout, send_timeout, keepalive_timeout;
+  std::chrono::milliseconds answer_timeout, hold_timeout, drain_timeout, receive_timeout;
+  std::chrono::milliseconds ping_interval, ping_timeout;
+  size_t max_head_bytes, max_line_bytes, max_headers;
+  uint64_t max_body_bytes;
+  size_t max_message_bytes;
+  uint32_t max_connections;   // per worker
+  std::string root_path;      // SCRIPT_NAME
+  bool accept_by_consumer = false;
+  bool raw_forms = false;
+};
+
+struct Inheritance {
+  const shm::Segment* segment = nullptr;
+  shm::ProcessName me;
+  uint32_t number = 0;               // worker 0, 1, ...
+  int master_socket = -1;            // SOCK_SEQPACKET pair: arenas, orders; its hang-up is the master's death
+  int own_arena = -1;                // memfd, mapped by the worker, then sealed
+  shm::DoorbellSockets doorbell;
+  std::vector<InheritedListener> listeners;
+  WorkerSettings settings;
+};
+
+// Runs until told to stop; the worker's whole life. Gives the exit code (gateway/README.md).
+[[nodiscard]] int run_worker(Inheritance inheritance);
+
+}  // namespace sluice
