@@ -8,11 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
 
+#include "protocol/limits.h"
 #include "protocol/result.h"
+#include "protocol/utf8.h"
 
 namespace sluice {
 
@@ -24,7 +27,6 @@ using Bytes = std::span<const std::byte>;
 [[nodiscard]] inline std::string_view as_text(Bytes bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-[[nodiscard]] bool valid_utf8(std::string_view text) noexcept;
 
 // Writes MessagePack into the space it is given. Past the end it writes nothing more and remembers:
 // finish() says kMessageTooLarge, and the caller begins again in a larger block. Text is the
@@ -36,7 +38,17 @@ class Encoder {
   Encoder& null() noexcept;
   Encoder& boolean(bool value) noexcept;
   Encoder& integer(int64_t value) noexcept;
-  Encoder& text(std::string_view value) noexcept;
+  Encoder& text(std::string_view value) noexcept {
+    if (value.size() < 32 && value.size() < space_.size() - used_ && !overflowed_) [[likely]] {
+      ++counts_[depth_];
+      std::byte* to = space_.data() + used_;
+      to[0] = static_cast<std::byte>(0xa0 | value.size());
+      if (!value.empty()) std::memcpy(to + 1, value.data(), value.size());
+      used_ += 1 + value.size();
+      return *this;
+    }
+    return long_text(value);
+  }
   Encoder& bytes(Bytes value) noexcept;
 
   // Containers nest at most kMaxDepth deep (a CHECK: depth is ours to choose). In a map, keys and
@@ -51,20 +63,28 @@ class Encoder {
   // elements() of that Encoder told.
   Encoder& raw(Bytes encoded, uint32_t elements) noexcept;
 
-  // Room for `size` bytes of a `bytes` value that the caller fills itself; empty when there is none.
+  // Room for `size` bytes of a `bytes` value that the caller fills itself; empty on overflow.
   [[nodiscard]] std::span<std::byte> bytes_in_place(size_t size) noexcept;
+
+  // Room for a text that the caller writes itself and whose length it knows only afterwards: `most`
+  // bytes, or fewer where the space ends. Nothing else may be encoded until end_text(), which is
+  // told the length the text has, or would have had: more than there was room for is an overflow.
+  [[nodiscard]] std::span<char> begin_text(size_t most) noexcept;
+  void end_text(size_t size) noexcept;
 
   // Values written so far into the innermost open container (or at the top).
   [[nodiscard]] uint32_t elements() const noexcept { return counts_[depth_]; }
   [[nodiscard]] size_t size() const noexcept { return used_; }
   [[nodiscard]] bool overflowed() const noexcept { return overflowed_; }
-  // The encoded bytes. kMessageTooLarge when they did not fit or a container passed 65,535 elements.
+  // The encoded bytes. kMessageTooLarge when they did not fit, or a container has more than 65,535.
   [[nodiscard]] Result<Bytes> finish() const noexcept;
 
-  static constexpr uint32_t kMaxDepth = 8;
+  static constexpr uint32_t kMaxDepth = limits::kEncodeDepth;
 
  private:
   std::byte* take(size_t size) noexcept;
+  Encoder& long_text(std::string_view value) noexcept;
+  std::byte* begin_bytes(size_t size) noexcept;
   void begin(uint8_t tag) noexcept;
   void end(uint32_t per_element) noexcept;
 
@@ -73,6 +93,9 @@ class Encoder {
   uint32_t depth_ = 0;
   uint32_t counts_[kMaxDepth + 1] = {};
   size_t starts_[kMaxDepth + 1] = {};
+  size_t text_room_ = 0;      // of the text begun and not ended
+  uint32_t text_header_ = 0;  // the bytes left free before it; 0 when not even those fit
+  bool text_open_ = false;
   bool overflowed_ = false;
 };
 
@@ -103,8 +126,14 @@ class ValueView {
     Iterator(Bytes rest, uint32_t left) noexcept : rest_(rest), left_(left) {}
     [[nodiscard]] ValueView operator*() const noexcept { return ValueView(rest_); }
     Iterator& operator++() noexcept;
-    Iterator operator++(int) noexcept { auto old = *this; ++*this; return old; }
-    friend bool operator==(const Iterator& a, const Iterator& b) noexcept { return a.left_ == b.left_; }
+    Iterator operator++(int) noexcept {
+      Iterator old = *this;
+      ++*this;
+      return old;
+    }
+    friend bool operator==(const Iterator& a, const Iterator& b) noexcept {
+      return a.left_ == b.left_;
+    }
 
    private:
     Bytes rest_{};
@@ -120,8 +149,10 @@ class ValueView {
   // Bytes this value takes, nested ones included; 0 when malformed, cut short or deeper than
   // kMaxDepth. Checks structure only.
   [[nodiscard]] size_t encoded_size() const noexcept;
+  // The same, and 0 also where a map has a key that is no text, or a text is not UTF-8.
+  [[nodiscard]] size_t strict_size() const noexcept;
 
-  static constexpr uint32_t kMaxDepth = 16;
+  static constexpr uint32_t kMaxDepth = limits::kDecodeDepth;
 
  private:
   Bytes bytes_{};

@@ -1,7 +1,7 @@
 // protocol/limits.h -- every limit: its unit, its default, why that number, what happens beyond it.
 //
-// L1  A number that bounds what a client or another process can make us do stands here, nowhere else.
-// L2  Sizes are bytes of content; what the encoding adds has its own allowance, kEncodingSlackBytes.
+// L1  A number that bounds what clients or other processes can make us do stands here, only here.
+// L2  Sizes are bytes of content; what the encoding adds has an allowance, kEncodingSlackBytes.
 // L3  Units: sizes end in Bytes, durations are std::chrono, everything else counts things.
 #pragma once
 
@@ -23,9 +23,9 @@ inline constexpr size_t kChannelNameBytes = 200;
 // What keys, tags and parsed copies of the head may add to a message's content, so that a limit on
 // content never fails by its wrapping (decisions.md 12). Beyond: kMessageTooLarge.
 inline constexpr size_t kEncodingSlackBytes = 128 * kKiB;
-// Containers within containers we write; ours go to 4. Beyond: CHECK, the depth is our code's choice.
+// Containers within containers we write; ours go to 4. Beyond: CHECK, the depth is our choice.
 inline constexpr uint32_t kEncodeDepth = 8;
-// Containers within containers we read; enough for users' own messages, little enough for the stack.
+// Containers within containers we read; enough for users' own messages, little for the stack.
 // Beyond: kMessageMalformed.
 inline constexpr uint32_t kDecodeDepth = 16;
 // Elements of one list or map that we write; its count is 16 bits wide. Beyond: kMessageTooLarge.
@@ -49,7 +49,8 @@ inline constexpr size_t kTrailerBytes = 8 * kKiB;
 
 // ---- request bodies ----
 
-// Body after chunked decoding. Beyond: 413, by the length given or when the bytes pass it; then close.
+// Body after chunked decoding. Beyond: 413, by the length given or when the bytes pass it, and
+// close.
 inline constexpr size_t kBodyBytes = 8 * kMiB;
 // What travels in the message itself; the rest goes to body_channel. One block of the 64 KiB class
 // and most bodies there are. Beyond: body chunks.
@@ -78,8 +79,8 @@ inline constexpr size_t kFormFiles = 100;
 inline constexpr size_t kPartHeaderBytes = 1024;
 // A boundary: one printable character, then up to 200. Beyond: 400.
 inline constexpr size_t kBoundaryBytes = 201;
-// An urlencoded body, or names and values of a multipart form's fields (files do not count): 2.5 MiB.
-// Beyond: 413.
+// An urlencoded body, or names and values of a multipart form's fields (files do not count):
+// 2.5 MiB. Beyond: 413.
 inline constexpr size_t kFormFieldsBytes = 2621440;
 // A file's name. Beyond: cut, the extension is kept.
 inline constexpr size_t kFileNameCharacters = 255;
@@ -94,7 +95,7 @@ inline constexpr size_t kResponseHeadBytes = 64 * kKiB;
 inline constexpr uint32_t kPipelinedRequests = 64;
 // Output waiting in the worker for one socket. Soft: its reply ring gets no more credit.
 inline constexpr size_t kOutputSoftBytes = 64 * kKiB;
-// Hard: only the answer at the head of the line may still grow, no request is read (decisions.md 21).
+// Hard: only the answer at the head of the line may grow, no request is read (decisions.md 21).
 inline constexpr size_t kOutputHardBytes = 1 * kMiB;
 
 // ---- channels and messages ----
@@ -118,14 +119,14 @@ inline constexpr auto kGroupExpiry = std::chrono::hours(24);
 inline constexpr size_t kWebSocketMessageBytes = 1 * kMiB;
 // Fragments of one message: one-byte fragments cost 70 bytes each. Beyond: close with 1008.
 inline constexpr uint32_t kWebSocketFragments = 1024;
-// A close reason, in UTF-8: a control frame holds 125 bytes, 2 of them the code (RFC 6455 section 5.5).
-// Beyond: cut at a character.
+// A close reason, in UTF-8: a control frame holds 125 bytes, 2 of them the code (RFC 6455 section
+// 5.5). Beyond: cut at a character.
 inline constexpr size_t kCloseReasonBytes = 123;
 // Header lines a consumer adds to a handshake's answer. Beyond: the handshake is refused with 502.
 inline constexpr size_t kAcceptHeaderFields = 32;
 // Sub-protocols a client offers. Beyond: 400.
 inline constexpr size_t kSubprotocols = 32;
-// Nothing received for this long: a ping is sent. Then nothing for kPingTimeout: the connection is cut.
+// Nothing received for this long: a ping is sent. Then nothing for kPingTimeout: cut.
 inline constexpr auto kPingInterval = std::chrono::seconds(20);
 inline constexpr auto kPingTimeout = std::chrono::seconds(20);
 // For a consumer to accept, where it decides. Beyond: 504.

@@ -28,57 +28,93 @@ enum class Error : uint8_t {
   kLayoutMismatch,      // another version of the layout, or not a segment at all
   kRefused,             // the gateway said no: rights, or no room for another process
   kDetached,            // the gateway is gone, or we left it
+  kFormMalformed,       // a form, query or its content type that Django would refuse, too
+  kTooManyFields,       // more fields or files in a form or query than limits.h allows
+  kFormTooLarge,        // a form's fields take more bytes than limits.h allows
 };
 
 [[nodiscard]] constexpr std::string_view describe(Error error) noexcept {
   switch (error) {
-    case Error::kChannelFull: return "channel full";
-    case Error::kChannelNameInvalid: return "invalid channel name";
-    case Error::kChannelTableFull: return "channel table full";
-    case Error::kMessageMalformed: return "malformed message";
-    case Error::kMessageTooLarge: return "message too large";
-    case Error::kOutOfBlocks: return "out of blocks";
-    case Error::kConnectionGone: return "connection gone";
-    case Error::kTimedOut: return "timed out";
-    case Error::kExpired: return "expired";
-    case Error::kReaderGone: return "reader gone";
-    case Error::kSegmentCorrupt: return "segment corrupt";
-    case Error::kLayoutMismatch: return "layout mismatch";
-    case Error::kRefused: return "refused";
-    case Error::kDetached: return "detached";
+    case Error::kChannelFull:
+      return "channel full";
+    case Error::kChannelNameInvalid:
+      return "invalid channel name";
+    case Error::kChannelTableFull:
+      return "channel table full";
+    case Error::kMessageMalformed:
+      return "malformed message";
+    case Error::kMessageTooLarge:
+      return "message too large";
+    case Error::kOutOfBlocks:
+      return "out of blocks";
+    case Error::kConnectionGone:
+      return "connection gone";
+    case Error::kTimedOut:
+      return "timed out";
+    case Error::kExpired:
+      return "expired";
+    case Error::kReaderGone:
+      return "reader gone";
+    case Error::kSegmentCorrupt:
+      return "segment corrupt";
+    case Error::kLayoutMismatch:
+      return "layout mismatch";
+    case Error::kRefused:
+      return "refused";
+    case Error::kDetached:
+      return "detached";
+    case Error::kFormMalformed:
+      return "malformed form";
+    case Error::kTooManyFields:
+      return "too many form fields";
+    case Error::kFormTooLarge:
+      return "form too large";
   }
   return "unknown error";
 }
 
 // A broken invariant is our bug: say where and abort. Never used on what a client or another
 // process could have caused.
-#define CHECK(condition)                                                                    \
-  do {                                                                                      \
-    if (!(condition)) [[unlikely]] {                                                        \
-      std::fprintf(stderr, "CHECK failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__);    \
-      std::abort();                                                                         \
-    }                                                                                       \
+#define CHECK(condition)                                                                  \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]] {                                                      \
+      std::fprintf(stderr, "CHECK failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__); \
+      std::abort();                                                                       \
+    }                                                                                     \
   } while (false)
 
 // A value or the reason there is none.
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) noexcept : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(*-explicit-*)
-  Result(Error error) noexcept : held_(std::in_place_index<1>, error) {}         // NOLINT(*-explicit-*)
+  Result(T value) noexcept
+      : held_(std::in_place_index<0>, std::move(value)) {}                // NOLINT(*-explicit-*)
+  Result(Error error) noexcept : held_(std::in_place_index<1>, error) {}  // NOLINT(*-explicit-*)
 
   [[nodiscard]] bool ok() const noexcept { return held_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
 
   // CHECKs that there is a value: ask ok() first.
-  [[nodiscard]] T& value() & noexcept { CHECK(ok()); return *std::get_if<0>(&held_); }
-  [[nodiscard]] const T& value() const& noexcept { CHECK(ok()); return *std::get_if<0>(&held_); }
-  [[nodiscard]] T&& value() && noexcept { CHECK(ok()); return std::move(*std::get_if<0>(&held_)); }
+  [[nodiscard]] T& value() & noexcept {
+    CHECK(ok());
+    return *std::get_if<0>(&held_);
+  }
+  [[nodiscard]] const T& value() const& noexcept {
+    CHECK(ok());
+    return *std::get_if<0>(&held_);
+  }
+  [[nodiscard]] T&& value() && noexcept {
+    CHECK(ok());
+    return std::move(*std::get_if<0>(&held_));
+  }
   [[nodiscard]] T& operator*() & noexcept { return value(); }
   [[nodiscard]] const T& operator*() const& noexcept { return value(); }
   [[nodiscard]] T* operator->() noexcept { return &value(); }
   [[nodiscard]] const T* operator->() const noexcept { return &value(); }
-  [[nodiscard]] Error error() const noexcept { CHECK(!ok()); return *std::get_if<1>(&held_); }
+  [[nodiscard]] Error error() const noexcept {
+    CHECK(!ok());
+    return *std::get_if<1>(&held_);
+  }
 
  private:
   std::variant<T, Error> held_;
@@ -92,7 +128,10 @@ class [[nodiscard]] Result<void> {
   Result(Error error) noexcept : error_(error), ok_(false) {}  // NOLINT(*-explicit-*)
   [[nodiscard]] bool ok() const noexcept { return ok_; }
   explicit operator bool() const noexcept { return ok_; }
-  [[nodiscard]] Error error() const noexcept { CHECK(!ok_); return error_; }
+  [[nodiscard]] Error error() const noexcept {
+    CHECK(!ok_);
+    return error_;
+  }
 
  private:
   Error error_{};
