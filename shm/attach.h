@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -63,15 +64,44 @@ struct Received {
 // kDetached (hang-up), kMessageMalformed (not a packet of ours: hang up).
 [[nodiscard]] Result<Received> receive_packet(int socket, int timeout_ms) noexcept;
 
-// Arenas fetched over the control socket: an ArenaSource for a worker or a consumer.
+// A consumer's: asks the gateway for an arena when it first meets a block of it, and waits for the
+// answer up to limits::kArenaAnswerTimeout.
 class AttachedArenas final : public ArenaSource {
  public:
-  // Unasked packets (ArenaGone, Arena) met while waiting are kept for take_unasked().
   explicit AttachedArenas(int socket) noexcept : socket_(socket) {}
   [[nodiscard]] Fd fetch(ProcessIndex process, uint32_t incarnation) noexcept override;
+  // The next packet that was met while waiting for an arena and was not about one.
+  [[nodiscard]] std::optional<Received> take_order() noexcept;
 
  private:
   int socket_;
+  std::deque<Received> orders_;
+};
+
+// A worker's: the gateway pushes each arena before its process may send, so what is not there by now
+// never will be. Nothing here waits.
+//
+// P1  One arena a row is kept: that of the latest incarnation heard of.
+// P2  Packets come out of take_order() in the order the gateway sent them.
+class PushedArenas final : public ArenaSource {
+ public:
+  explicit PushedArenas(int socket) noexcept : socket_(socket) {}
+  // Reads all packets that are there. kDetached, kMessageMalformed: the gateway is gone, or no gateway.
+  [[nodiscard]] Result<void> drain() noexcept;
+  // Drains first; an error of that is kept and told by the next drain().
+  [[nodiscard]] Fd fetch(ProcessIndex process, uint32_t incarnation) noexcept override;
+  // The next packet that brings no arena: an ArenaGone (retire its mapping) or an order of the gateway.
+  [[nodiscard]] std::optional<Received> take_order() noexcept;
+
+ private:
+  struct Pushed {
+    uint32_t incarnation = 0;
+    Fd memfd;
+  };
+  int socket_;
+  std::optional<Error> broken_;
+  std::vector<Pushed> pushed_;  // by process index
+  std::deque<Received> orders_;
 };
 
 }  // namespace sluice::shm

@@ -154,6 +154,8 @@ class ChannelLayer {
   // The next reply on one of our own connections' rings (a worker's).
   [[nodiscard]] std::optional<Delivery> try_receive_reply(uint32_t slot) noexcept;
   [[nodiscard]] bool anything_waiting() const noexcept;  // in the inbox or a channel read
+  // A woken reader that leaves messages behind passes the wake-up on: rings one more per channel.
+  void pass_on() noexcept;
   // Says in every channel read that we sleep, before Doorbell::fall_asleep_*; and takes it back.
   void wait_on_channels() noexcept;
   void stop_waiting() noexcept;

@@ -31,9 +31,11 @@ class ConnectionSlots {
   void close(uint32_t slot) noexcept;
 
   // -- WebSockets
-  // A connect was published: from now on a disconnect is owed. `constants` is the block that holds
-  // the constant keys and will carry the disconnect.
-  void announce(uint32_t slot, BlockIndex constants) noexcept;
+  // Before the connect is published: the block that holds the constant keys and will carry the
+  // disconnect. A slot with constants and an owner owes one even if we die before announce().
+  void set_constants(uint32_t slot, BlockIndex constants) noexcept;
+  // The connect was taken: from now on a disconnect is owed.
+  void announce(uint32_t slot) noexcept;
   void set_order(uint32_t slot, uint32_t order) noexcept;
   void disconnect_sent(uint32_t slot) noexcept;  // nothing is owed any more
   // Who owns it, as the slot says now; nothing if nobody, or one that is not living.
@@ -56,8 +58,11 @@ class ConnectionSlots {
   const Segment& segment_;
   ProcessName me_;
   ReadyBitmap& ready_;
-  std::vector<uint32_t> free_;  // slots closed before; taken last in, first out
-  uint32_t fresh_ = 0;          // slots from here on were never opened
+  std::vector<uint32_t> free_;         // slots closed before; taken last in, first out
+  std::vector<uint32_t> generations_;  // of every slot opened once: ours, not shared memory's
+  // What was cleared from the bitmap and not yet given out by next_ready().
+  uint64_t top_bits_ = 0, middle_bits_ = 0, bottom_bits_ = 0;
+  uint32_t middle_index_ = 0, bottom_index_ = 0;
 };
 
 // Anybody's side.

@@ -144,8 +144,8 @@ enum class ProcessState : uint32_t { kFree = 0, kJoining = 1, kLive = 2, kDead =
 enum class Role : uint32_t { kNone = 0, kMaster = 1, kWorker = 2, kConsumer = 3 };
 
 // doorbell word: two bits; see doorbell.h
-inline constexpr uint64_t kAsleepInPoll = 1;
-inline constexpr uint64_t kAsleepInFutex = 2;
+inline constexpr uint32_t kAsleepInPoll = 1;
+inline constexpr uint32_t kAsleepInFutex = 2;
 
 struct alignas(kLine) ProcessRecord {
   Word life;              // incarnation:32 | ProcessState:32
@@ -154,13 +154,14 @@ struct alignas(kLine) ProcessRecord {
   Word start_time;        // of pid, field 22 of /proc/<pid>/stat
   HalfWord number;        // worker 0.., consumer 0..: what `ps` shows
   HalfWord poisoned;      // its inbox is corrupt
-  Word seen_deaths;       // Header::deaths this process has acted on
+  Word seen_deaths;       // a worker's: Header::deaths it has acted on (decisions.md 4)
+  Word settled_deaths;    // a worker's: deaths whose unread messages of its were all handed back to it
+  HalfWord used_slots;    // a worker's: connection slots ever opened; bounds recovery's walk
+  HalfWord reserved;
   Word heartbeat_ms;
-  Word taken;             // messages it took from its inbox and channels (statistics)
-  Word sent;
   // its own line: sleepers and ringers write it
   alignas(kLine) HalfWord doorbell;  // kAsleep bits; also the futex
-  HalfWord reserved;
+  HalfWord doorbell_reserved;
   // blocks of each class ever used in its arena: bounds recovery's walk; written by the arena's process
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
 };
@@ -187,9 +188,8 @@ struct alignas(kLine) ChannelRecord {
   HalfWord poisoned;     // nonzero: something impossible was found in its queue
   HalfWord name_length;
   std::array<char, kMaxNameBytes> name;
-  Word bytes_queued;     // approximate
-  std::array<uint64_t, 3> unused;
-  alignas(kLine) Word messages;       // counters: sent
+  alignas(kLine) Word bytes_queued;   // approximate: a death may leave it too high
+  Word messages;         // counters: sent
   Word full;             // refused because full
   Word expired;          // dropped because nobody read them in time
   Word dropped;          // dropped for another reason
@@ -204,8 +204,8 @@ static_assert(sizeof(ChannelRecord) == (4 + 1 + 4 + 2 + 1) * kLine);
 
 enum class SlotState : uint32_t {
   kFree = 0,
-  kOpen = 1,       // HTTP, or a WebSocket nobody was told of
-  kAnnounced = 2,  // a websocket.connect was published: exactly one disconnect is owed
+  kOpen = 1,       // HTTP, or a WebSocket nobody was told of yet
+  kAnnounced = 2,  // its connect was taken: exactly one disconnect is owed (decisions.md 3, 22)
 };
 
 // A worker's connection. 256 bytes: 100,000 of them in 25.6 MB.
@@ -264,7 +264,6 @@ struct alignas(kLine) Header {
   alignas(kLine) Offsets offsets;
   // the only words of the header that change
   alignas(kLine) Word deaths;     // how many processes were found dead
-  Word deaths_settled;            // deaths whose inboxes were handed back (decisions.md 4)
   HalfWord corrupt;               // nonzero: recovery found the segment beyond repair
   HalfWord draining;              // nonzero: the gateway is leaving; attach no more
 };

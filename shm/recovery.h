@@ -2,7 +2,8 @@
 //
 // R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from that
 //     very word: it may run beside the living, again, or twice at once, and be killed at any step.
-// R2  What the dead held in hand goes back to the process whose arena it lies in (Returned::kTaken),
+// R2  A worker acts on a death, stores Header::deaths in its seen_deaths, and after settled_deaths has
+//     reached that number nothing more of the dead inbox comes back to it. What the dead held in hand goes back to the process whose arena it lies in (Returned::kTaken),
 //     which knows what it was for; what lay in the dead inbox goes back too, as kUnread, after every
 //     living worker has seen the death (decisions.md 4), so nothing newer overtakes it.
 // R3  The row of the dead is given out again only when no stamp names it and no block of its arena is
@@ -41,14 +42,13 @@ class Recovery {
   struct Death {
     ProcessName name;
     uint64_t number = 0;          // Header::deaths when it was counted
-    bool inbox_settled = false;
-    std::vector<BlockIndex> unreturned;  // in our hands: their worker's inbox was full
+    std::vector<BlockIndex> unread;    // of the dead inbox, in our hands until their worker has seen
+    std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
   };
   void sweep(Death& death);
-  void settle_inbox(Death& death);
-  [[nodiscard]] bool seen_by_all_workers(uint64_t number) const noexcept;
-  [[nodiscard]] bool nothing_left(ProcessName name) const noexcept;
-  void hand_back(Death& death, BlockIndex block, Returned why);
+  [[nodiscard]] bool settle_inbox(Death& death);  // true when every living worker has its own back
+  [[nodiscard]] bool nothing_left(ProcessName name) const;
+  [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full
 
   ChannelLayer& layer_;
   std::vector<Death> deaths_;

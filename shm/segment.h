@@ -6,6 +6,7 @@
 
 #include <boost/interprocess/mapped_region.hpp>
 #include <span>
+#include <string>
 
 #include "protocol/result.h"
 #include "shm/fd.h"
@@ -101,6 +102,8 @@ class Segment {
 
 // A memfd of `bytes`, sealed against shrinking and growing. Throws std::system_error.
 [[nodiscard]] Fd make_memfd(const char* name, uint64_t bytes);
+// The whole of a memfd, mapped shared. Throws interprocess_exception.
+[[nodiscard]] boost::interprocess::mapped_region map_memfd(int memfd, bool writable);
 // Lets no mapping made from now on write: for an arena, once its process has mapped it.
 [[nodiscard]] Result<void> seal_against_writers(int memfd) noexcept;
 // Size and seals of a memfd that came over a socket: exactly `bytes`, never to be cut short.

@@ -1,0 +1,268 @@
+// shm/segment.cc -- create, attach, and find things in the control segment.
+#include "shm/segment.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <system_error>
+
+#include "protocol/limits.h"
+#include "shm/clock.h"
+
+namespace sluice::shm {
+namespace {
+
+namespace ipc = boost::interprocess;
+
+// What mapped_region asks of a thing it maps.
+class MemfdMapping {
+ public:
+  MemfdMapping(int memfd, ipc::mode_t mode) noexcept : memfd_(memfd), mode_(mode) {}
+  [[nodiscard]] ipc::mapping_handle_t get_mapping_handle() const noexcept { return {memfd_, false}; }
+  [[nodiscard]] ipc::mode_t get_mode() const noexcept { return mode_; }
+
+ private:
+  int memfd_;
+  ipc::mode_t mode_;
+};
+
+constexpr uint32_t kEndian = 0x01020304;
+
+uint32_t blocks_in(const ClassCounts& counts) noexcept {
+  uint32_t blocks = 0;
+  for (const uint32_t count : counts) blocks += count;
+  return blocks;
+}
+
+uint64_t free_cells_in(const ClassCounts& counts, uint32_t classes) noexcept {
+  uint64_t cells = 0;
+  for (uint32_t c = 0; c < classes; ++c) cells += std::bit_ceil(counts[c]);
+  return cells;
+}
+
+}  // namespace
+
+Fd make_memfd(const char* name, uint64_t bytes) {
+  Fd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd || ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
+      fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+    throw std::system_error(errno, std::generic_category(), "shared memory");
+  }
+  return fd;
+}
+
+Result<void> seal_against_writers(int memfd) noexcept {
+  if (fcntl(memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) return Error::kRefused;
+  return {};
+}
+
+bool sealed_memfd_of(int memfd, uint64_t bytes) noexcept {
+  struct stat status {};
+  const int seals = fcntl(memfd, F_GET_SEALS);
+  constexpr int kSize = F_SEAL_SHRINK | F_SEAL_GROW;
+  return seals >= 0 && (seals & kSize) == kSize && fstat(memfd, &status) == 0 &&
+         static_cast<uint64_t>(status.st_size) == bytes;
+}
+
+ipc::mapped_region map_memfd(int memfd, bool writable) {
+  const ipc::mode_t mode = writable ? ipc::read_write : ipc::read_only;
+  return {MemfdMapping(memfd, mode), mode};
+}
+
+Segment Segment::create(const Geometry& geometry) {
+  if (!valid(geometry)) {
+    throw std::system_error(EINVAL, std::generic_category(), "sizes of the shared memory");
+  }
+  Segment segment;
+  segment.remember(geometry);
+  segment.memfd_ = make_memfd("sluice-control", segment.offsets_.total);
+  try {
+    segment.region_ = map_memfd(segment.memfd_.get(), true);
+  } catch (const ipc::interprocess_exception& e) {
+    throw std::system_error(e.get_native_error(), std::generic_category(), "mapping shared memory");
+  }
+  if (getrandom(&segment.instance_, sizeof segment.instance_, 0) != sizeof segment.instance_) {
+    throw std::system_error(errno, std::generic_category(), "random numbers");
+  }
+  auto* header = new (segment.region_.get_address()) Header{};  // the rest is valid as zeros (L4)
+  header->version = kLayoutVersion;
+  header->endian = kEndian;
+  header->total_bytes = segment.offsets_.total;
+  header->instance = segment.instance_;
+  header->boot_ms = now_ms();
+  header->page_bytes = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
+  header->class_count = kClasses;
+  header->geometry = geometry;
+  header->offsets = segment.offsets_;
+  header->magic = kMagic;
+  return segment;
+}
+
+Result<Segment> Segment::attach(Fd memfd) noexcept {
+  struct stat status {};
+  if (fstat(memfd.get(), &status) != 0 || status.st_size < static_cast<off_t>(sizeof(Header)) ||
+      !sealed_memfd_of(memfd.get(), static_cast<uint64_t>(status.st_size))) {
+    return Error::kLayoutMismatch;
+  }
+  Segment segment;
+  try {
+    segment.region_ = map_memfd(memfd.get(), true);
+  } catch (const std::exception&) {
+    return Error::kRefused;
+  }
+  const auto* header = static_cast<const Header*>(segment.region_.get_address());
+  if (header->magic != kMagic || header->version != kLayoutVersion || header->endian != kEndian ||
+      header->class_count != kClasses) {
+    return Error::kLayoutMismatch;
+  }
+  Geometry geometry{};  // read once: whoever else is attached may write it
+  std::memcpy(&geometry, &header->geometry, sizeof geometry);
+  if (!valid(geometry)) return Error::kLayoutMismatch;
+  segment.remember(geometry);
+  Offsets offsets{};
+  std::memcpy(&offsets, &header->offsets, sizeof offsets);
+  if (offsets != segment.offsets_ ||
+      segment.offsets_.total != static_cast<uint64_t>(status.st_size)) {
+    return Error::kLayoutMismatch;
+  }
+  segment.instance_ = header->instance;
+  segment.memfd_ = std::move(memfd);
+  return segment;
+}
+
+void Segment::remember(const Geometry& geometry) noexcept {
+  geometry_ = geometry;
+  offsets_ = offsets_of(geometry);
+  worker_arena_blocks_ = blocks_in(geometry.worker_blocks);
+  other_arena_blocks_ = blocks_in(geometry.other_blocks);
+  block_count_ = geometry.worker_processes * worker_arena_blocks_ +
+                 (geometry.processes - geometry.worker_processes) * other_arena_blocks_;
+}
+
+ProcessRecord* Segment::process(uint32_t index) const noexcept {
+  return index < geometry_.processes ? at<ProcessRecord>(offsets_.processes) + index : nullptr;
+}
+
+ChannelRecord* Segment::channel(uint32_t index) const noexcept {
+  return index < geometry_.channels ? at<ChannelRecord>(offsets_.channels) + index : nullptr;
+}
+
+ReadyBitmap* Segment::ready(ProcessIndex worker) const noexcept {
+  return is_worker(worker) ? at<ReadyBitmap>(offsets_.ready) + (worker - 2) : nullptr;
+}
+
+ConnectionRecord* Segment::connection(ProcessIndex worker, uint32_t slot) const noexcept {
+  if (!is_worker(worker) || slot >= geometry_.connections_per_worker) return nullptr;
+  return at<ConnectionRecord>(offsets_.connections) +
+         (uint64_t{worker} - 2) * geometry_.connections_per_worker + slot;
+}
+
+Envelope* Segment::envelope(BlockIndex block) const noexcept {
+  return block < block_count_ ? at<Envelope>(offsets_.envelopes) + block : nullptr;
+}
+
+OwnerQueue Segment::channel_queue(uint32_t index) const noexcept {
+  ChannelRecord* record = channel(index);
+  CHECK(record != nullptr);
+  const uint32_t size = geometry_.channel_cells;
+  uint32_t capacity = record->capacity.load(std::memory_order_relaxed);  // a plain setting
+  if (capacity == 0 || capacity > size) capacity = size;
+  return {record->ends.head, record->ends.tail,
+          at<Word>(offsets_.channel_cells) + uint64_t{index} * size, size, capacity, stamps()};
+}
+
+OwnerQueue Segment::inbox(uint32_t process) const noexcept {
+  CHECK(process < geometry_.processes);
+  const uint32_t size = geometry_.inbox_cells;
+  QueueEnds& ends = at<QueueEnds>(offsets_.inbox_ends)[process];
+  return {ends.head, ends.tail, at<Word>(offsets_.inbox_cells) + uint64_t{process} * size, size,
+          size, stamps()};
+}
+
+OwnerQueue Segment::reply_ring(ProcessIndex worker, uint32_t slot) const noexcept {
+  ConnectionRecord* record = connection(worker, slot);
+  CHECK(record != nullptr);
+  return {record->head, record->tail, record->cells.data(), kReplyCells, kReplyCells, stamps()};
+}
+
+OwnerQueue Segment::free_queue(uint32_t process, uint32_t size_class) const noexcept {
+  CHECK(process < geometry_.processes && size_class < kClasses);
+  const uint64_t per_worker = free_cells_in(geometry_.worker_blocks, kClasses);
+  const uint64_t per_other = free_cells_in(geometry_.other_blocks, kClasses);
+  uint64_t cells = 0;
+  if (process < 2) {
+    cells = process * per_other;
+  } else if (is_worker(process)) {
+    cells = 2 * per_other + (process - 2) * per_worker;
+  } else {
+    cells = geometry_.worker_processes * per_worker +
+            (process - geometry_.worker_processes) * per_other;
+  }
+  cells += free_cells_in(blocks_of(process), size_class);
+  const uint32_t size = std::bit_ceil(blocks_of(process)[size_class]);
+  QueueEnds& ends = at<QueueEnds>(offsets_.free_ends)[process * kClasses + size_class];
+  return {ends.head, ends.tail, at<Word>(offsets_.free_cells) + cells, size, size, stamps()};
+}
+
+BlockIndex Segment::block_at(ProcessIndex arena, uint32_t size_class,
+                             uint32_t number) const noexcept {
+  uint32_t first = 0;
+  if (arena < 2) {
+    first = arena * other_arena_blocks_;
+  } else if (is_worker(arena)) {
+    first = 2 * other_arena_blocks_ + (arena - 2u) * worker_arena_blocks_;
+  } else {
+    first = geometry_.worker_processes * worker_arena_blocks_ +
+            (arena - geometry_.worker_processes) * other_arena_blocks_;
+  }
+  const ClassCounts& counts = blocks_of(arena);
+  for (uint32_t c = 0; c < size_class; ++c) first += counts[c];
+  return first + number;
+}
+
+bool Segment::place_of(BlockIndex block, BlockPlace& place) const noexcept {
+  if (block >= block_count_) return false;
+  const uint32_t workers_begin = 2 * other_arena_blocks_;
+  const uint32_t workers_end = workers_begin + geometry_.worker_processes * worker_arena_blocks_;
+  uint32_t number = 0;
+  if (block < workers_begin) {
+    place.arena = static_cast<ProcessIndex>(block / other_arena_blocks_);
+    number = block % other_arena_blocks_;
+  } else if (block < workers_end) {
+    place.arena = static_cast<ProcessIndex>(2 + (block - workers_begin) / worker_arena_blocks_);
+    number = (block - workers_begin) % worker_arena_blocks_;
+  } else {
+    place.arena = static_cast<ProcessIndex>(2 + geometry_.worker_processes +
+                                            (block - workers_end) / other_arena_blocks_);
+    number = (block - workers_end) % other_arena_blocks_;
+  }
+  const ClassCounts& counts = blocks_of(place.arena);
+  uint64_t offset = 0;
+  for (uint8_t c = 0; c < kClasses; ++c) {
+    if (number < counts[c]) {
+      place.size_class = c;
+      place.number = number;
+      place.offset = offset + uint64_t{number} * kClassBytes[c];
+      return true;
+    }
+    number -= counts[c];
+    offset += uint64_t{counts[c]} * kClassBytes[c];
+  }
+  return false;
+}
+
+uint64_t Segment::arena_bytes(uint32_t process) const noexcept {
+  const ClassCounts& counts = blocks_of(process);
+  uint64_t bytes = 0;
+  for (size_t c = 0; c < kClasses; ++c) bytes += uint64_t{counts[c]} * kClassBytes[c];
+  return bytes;
+}
+
+}  // namespace sluice::shm
