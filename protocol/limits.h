@@ -154,6 +154,9 @@ inline constexpr auto kHoldTimeout = std::chrono::seconds(10);
 inline constexpr auto kStuckTimeout = std::chrono::seconds(30);
 // For what is open when the gateway is told to end. Beyond: cut.
 inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
+// For the gateway to answer a consumer that asks for an arena; it answers within a loop turn. Beyond:
+// the message whose payload lies there is dropped and counted.
+inline constexpr auto kArenaAnswerTimeout = std::chrono::milliseconds(1000);
 // A sleep with work pending, at most: a belt, should a wake-up be lost (decisions.md 20).
 inline constexpr auto kBoundedSleep = std::chrono::milliseconds(100);
 
