@@ -31,7 +31,7 @@ inline constexpr size_t kLine = 64;
 using ProcessIndex = uint16_t;  // row of the process table; 0 is nobody
 using BlockIndex = uint32_t;    // arena * blocks per arena + number within it
 inline constexpr ProcessIndex kNobody = 0;
-inline constexpr ProcessIndex kMaster = 1;
+inline constexpr ProcessIndex kMasterRow = 1;
 inline constexpr BlockIndex kNoBlock = 0xffffffff;
 
 enum class BlockState : uint8_t {
@@ -165,7 +165,7 @@ struct alignas(kLine) ProcessRecord {
   // blocks of each class ever used in its arena: bounds recovery's walk; written by the arena's process
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
 };
-static_assert(sizeof(ProcessRecord) == 4 * kLine);
+static_assert(sizeof(ProcessRecord) == 3 * kLine);
 
 // A set of processes, one bit each.
 struct ProcessSet {
@@ -198,7 +198,7 @@ struct alignas(kLine) ChannelRecord {
   ProcessSet waiters;    // who sleeps and wants to be rung
   QueueEnds ends;
 };
-static_assert(sizeof(ChannelRecord) == (4 + 1 + 4 + 2 + 1) * kLine);
+static_assert(sizeof(ChannelRecord) == (4 + 1 + 2 + 2 + 2) * kLine);
 
 // ---- connections --------------------------------------------------------------------------------
 
