@@ -34,11 +34,14 @@ class BlockPool {
 
  private:
   void give_back(BlockIndex block) noexcept;  // one block, owned by us
+  void put_in_stock(BlockIndex block, uint32_t size_class) noexcept;
+  void refill(uint32_t size_class) noexcept;  // from the free queue, then from blocks never used
 
   const Segment& segment_;
   Arenas& arenas_;
   ProcessIndex me_;
   std::array<std::vector<BlockIndex>, kClasses> stock_;
+  std::array<uint32_t, kClasses> fresh_{};  // blocks from here on were never used
   std::vector<uint8_t> held_;  // by number in our arena: 1 held, 2 held and set aside
   BlockIndex first_own_ = 0;
 };

@@ -4,6 +4,8 @@
 // shows it to everybody; the loser of that race frees its record and uses the winner's.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "protocol/result.h"
@@ -22,8 +24,14 @@ class ChannelTable {
   [[nodiscard]] std::optional<uint32_t> find(std::string_view name) const noexcept;
   // The name of a record, copied; empty for an index that is none.
   [[nodiscard]] std::string name_of(uint32_t channel) const;
+  // Finishes or frees what a dead process was building. For recovery.
+  void recover(ProcessIndex dead) noexcept;
 
  private:
+  [[nodiscard]] bool names(uint64_t entry, uint32_t tag, std::string_view name) const noexcept;
+  [[nodiscard]] std::optional<uint32_t> build(std::string_view name, uint64_t hash) noexcept;
+  void unbuild(uint32_t channel) noexcept;
+
   const Segment& segment_;
   ProcessIndex me_;
 };

@@ -68,11 +68,10 @@ constexpr uint32_t queue_id(QueueKind kind, uint32_t index) noexcept {
 struct alignas(kLine) Envelope {
   Word stamp;         // L1
   HalfWord queue;     // queue_id(); written by the owner before it stamps kQueued
-  HalfWord next;      // the next link of a chain, or kNoBlock; written by the owner
+  HalfWord next;      // the next link of a chain + 1, or 0; written by the owner
   HalfWord head;      // of a link: the chain's head
   HalfWord returned;  // set by recovery when it hands the block back: see Returned
-  Word head_generation;  // of a link: the head's generation when the chain was made
-  uint64_t unused[4];
+  uint64_t unused[5];
 };
 static_assert(sizeof(Envelope) == kLine);
 
@@ -212,7 +211,7 @@ enum class SlotState : uint32_t {
 struct alignas(kLine) ConnectionRecord {
   Word state;          // generation:32 | SlotState:32; written by the worker
   Word owner;          // incarnation:32 | ProcessIndex:32; 0 nobody. WebSockets only
-  HalfWord constants;  // block with the constant keys, reserved for the disconnect too; kNoBlock none
+  HalfWord constants;  // block with the constant keys, which will carry the disconnect, + 1; or 0
   HalfWord order;      // the last order sent: what an owed disconnect goes on from
   HalfWord high_water; // nonzero: the client reads slowly, senders are refused
   HalfWord waiter;     // a process that wants to be rung when high_water falls or the ring has room

@@ -1,0 +1,87 @@
+// shm/arenas.cc -- payload memory, mapped when first met.
+#include "shm/arenas.h"
+
+#include <system_error>
+
+namespace sluice::shm {
+namespace ipc = boost::interprocess;
+
+namespace {
+
+uint32_t incarnation_of(const ProcessRecord& record) noexcept {
+  return static_cast<uint32_t>(record.life.load(std::memory_order_acquire) >> 32);
+}
+
+}  // namespace
+
+Arenas::Arenas(const Segment& segment, ProcessIndex me, ArenaSource* source)
+    : segment_(segment), me_(me), source_(source), mappings_(segment.geometry().processes) {}
+
+void Arenas::map_own(int memfd) {
+  if (!sealed_memfd_of(memfd, segment_.arena_bytes(me_))) {
+    throw std::system_error(EINVAL, std::generic_category(), "our arena");
+  }
+  Mapping& own = mappings_[me_];
+  try {
+    own.region = std::make_unique<ipc::mapped_region>(map_memfd(memfd, true));
+  } catch (const ipc::interprocess_exception& e) {
+    throw std::system_error(e.get_native_error(), std::generic_category(), "mapping our arena");
+  }
+  own.incarnation = incarnation_of(*segment_.process(me_));
+}
+
+Result<void> Arenas::map(ProcessIndex process, uint32_t incarnation, Fd memfd) noexcept {
+  if (process >= mappings_.size() || process == me_ ||
+      !sealed_memfd_of(memfd.get(), segment_.arena_bytes(process))) {
+    return Error::kSegmentCorrupt;
+  }
+  try {
+    mappings_[process].region = std::make_unique<ipc::mapped_region>(map_memfd(memfd.get(), false));
+  } catch (const std::exception&) {
+    return Error::kOutOfBlocks;
+  }
+  mappings_[process].incarnation = incarnation;
+  return {};
+}
+
+void Arenas::retire(ProcessIndex process) noexcept {
+  if (process < mappings_.size() && process != me_) mappings_[process].region.reset();
+}
+
+void Arenas::retire_gone() noexcept {
+  for (ProcessIndex process = 0; process < mappings_.size(); ++process) {
+    if (mappings_[process].region == nullptr || process == me_) continue;
+    const ProcessRecord& record = *segment_.process(process);
+    const auto state = static_cast<ProcessState>(
+        static_cast<uint32_t>(record.life.load(std::memory_order_acquire)));
+    if (state == ProcessState::kFree || incarnation_of(record) != mappings_[process].incarnation) {
+      retire(process);
+    }
+  }
+}
+
+std::span<std::byte> Arenas::own(BlockIndex block) const noexcept {
+  BlockPlace place;
+  CHECK(segment_.place_of(block, place) && place.arena == me_ && mappings_[me_].region != nullptr);
+  return {static_cast<std::byte*>(mappings_[me_].region->get_address()) + place.offset,
+          place.bytes()};
+}
+
+std::span<const std::byte> Arenas::payload(BlockIndex block) noexcept {
+  BlockPlace place;
+  if (!segment_.place_of(block, place)) return {};
+  Mapping& mapping = mappings_[place.arena];
+  if (place.arena != me_) {
+    const uint32_t incarnation = incarnation_of(*segment_.process(place.arena));
+    if (mapping.region == nullptr || mapping.incarnation != incarnation) {
+      if (source_ == nullptr) return {};
+      Fd memfd = source_->fetch(place.arena, incarnation);
+      if (!memfd || !map(place.arena, incarnation, std::move(memfd)).ok()) return {};
+    }
+  }
+  if (mapping.region == nullptr) return {};
+  return {static_cast<const std::byte*>(mapping.region->get_address()) + place.offset,
+          place.bytes()};
+}
+
+}  // namespace sluice::shm
