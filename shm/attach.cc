@@ -24,7 +24,8 @@ union ControlBuffer {
 };
 
 bool known(AttachWord word) noexcept {
-  return word >= AttachWord::kHello && word <= AttachWord::kRefused;
+  return (word >= AttachWord::kHello && word <= AttachWord::kRefused) ||
+         (word >= AttachWord::kDrain && word <= AttachWord::kStopAcceptFrom);
 }
 
 // Takes ownership of every descriptor in the control messages.
