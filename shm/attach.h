@@ -11,6 +11,8 @@
 //   process -> gateway   WantArena    then   gateway -> process  Arena + 1 descriptor, or none if gone
 //   gateway -> worker    Arena + 1 descriptor, unasked, for each process that attaches
 //   gateway -> worker    ArenaGone
+//   worker  -> gateway   Mapped       once: its arena is mapped and it accepts; the gateway seals the arena
+//   gateway -> worker    Drain, Quit, AcceptFrom, StopAcceptFrom
 //   gateway -> any       Refused      then the gateway hangs up
 #pragma once
 
@@ -35,6 +37,11 @@ enum class AttachWord : uint32_t {
   kArena = 6,
   kArenaGone = 7,
   kRefused = 8,
+  // the master's orders to a worker; `number` of the last two is an index in Inheritance::listeners
+  kDrain = 16,           // accept no more, finish what is open within the drain time, leave
+  kQuit = 17,            // leave now
+  kAcceptFrom = 18,      // poll this listener too: its worker is down
+  kStopAcceptFrom = 19,  // its worker is back
 };
 
 enum class RefusedWhy : uint32_t { kVersion = 1, kFull = 2, kRights = 3, kDraining = 4, kProtocol = 5 };
