@@ -9,6 +9,7 @@
 // D3  A ring never blocks: a datagram with MSG_DONTWAIT from the ringer's own socket. A full buffer
 //     means the sleeper is readable already.
 // D4  With the ready bitmap, this is the only place with sequentially consistent order.
+// D5  The bits above the two count the sleeps, so a ringer slow to clear cannot clear the next one.
 //
 // A doorbell is an unconnected datagram socket with an abstract name made of the segment's instance
 // and the process index, so no descriptor need be handed out for ringing. The master makes every
@@ -37,25 +38,31 @@ class Doorbell {
   [[nodiscard]] int poll_fd() const noexcept { return sockets_.bell.get(); }
   // Says we are about to poll. After it, look at every queue again before sleeping.
   void fall_asleep_in_poll() noexcept;
-  // Awake again: clears the bit and empties the socket.
-  void wake_up() noexcept;
+  // Awake again: clears the bit. Reads the socket where something may have been written: when the
+  // bit was cleared for us, or when poll found poll_fd() `readable`; else makes no system call. Who
+  // cannot tell may leave `readable` out: every sixteenth call then looks all the same.
+  void wake_up(bool readable = false) noexcept;
 
   // -- sleeping in a call
   void fall_asleep_in_futex() noexcept;
-  // Sleeps until rung or `timeout` is over; then clears the bit.
+  // Sleeps until rung, a signal, or `timeout` is over; then clears the bit.
   void sleep_in_futex(std::chrono::nanoseconds timeout) noexcept;
   void stay_awake() noexcept;  // found something after all: clears the bit
 
   // -- ringing
   // Rings `process` if it is asleep; true if a system call was made. Call once after publishing.
   bool ring(ProcessIndex process) noexcept;
+  // Rings, and wakes a futex sleeper whose bit a ringer cleared before it died (D2). For recovery.
+  void ring_surely(ProcessIndex process) noexcept;
   [[nodiscard]] uint64_t rings() const noexcept { return rings_; }
 
  private:
+  void ring_socket(ProcessIndex process, HalfWord& word, uint32_t seen) noexcept;
+
   const Segment& segment_;
   HalfWord& word_;
   DoorbellSockets sockets_;
-  bool bell_may_be_full_ = false;
+  uint32_t unread_wake_ups_ = 0;  // without a look at the socket
   uint64_t rings_ = 0;
 };
 

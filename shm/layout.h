@@ -142,7 +142,7 @@ static_assert(sizeof(QueueEnds) == 2 * kLine);
 enum class ProcessState : uint32_t { kFree = 0, kJoining = 1, kLive = 2, kDead = 3 };
 enum class Role : uint32_t { kNone = 0, kMaster = 1, kWorker = 2, kConsumer = 3 };
 
-// doorbell word: two bits; see doorbell.h
+// doorbell word: two bits, and above them a count of sleeps; see doorbell.h
 inline constexpr uint32_t kAsleepInPoll = 1;
 inline constexpr uint32_t kAsleepInFutex = 2;
 

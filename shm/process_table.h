@@ -1,4 +1,7 @@
 // shm/process_table.h -- who is attached: the master gives out rows and takes them back.
+//
+// A row goes free -> joining -> live -> dead -> free, each step one compare-exchange of its `life`
+// from the incarnation meant; asked for another incarnation, or out of turn, a step does nothing.
 #pragma once
 
 #include <optional>
@@ -19,9 +22,10 @@ class ProcessTable {
 
   // -- the master's
   // A free row for the role, marked joining, its incarnation one on; nothing when all are taken.
+  // What its blocks and queues held, recovery has emptied before set_free().
   [[nodiscard]] std::optional<ProcessName> reserve(Role role, uint32_t number) noexcept;
   void set_live(ProcessName name, uint32_t pid, uint64_t start_time) noexcept;
-  void set_dead(ProcessName name) noexcept;
+  void set_dead(ProcessName name) noexcept;  // of one joining, too
   void set_free(ProcessName name) noexcept;
 
   // -- anybody's
