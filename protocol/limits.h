@@ -117,8 +117,13 @@ inline constexpr auto kGroupExpiry = std::chrono::hours(24);
 
 // One message, its fragments together. Beyond: close with 1009.
 inline constexpr size_t kWebSocketMessageBytes = 1 * kMiB;
-// Fragments of one message: one-byte fragments cost 70 bytes each. Beyond: close with 1008.
+// Fragments of one message: one-byte fragments cost 70 bytes each. Beyond: close with 1009.
 inline constexpr uint32_t kWebSocketFragments = 1024;
+// Frame readers, with their message buffers, that a worker keeps for the next unfinished message; as
+// many as are seldom unfinished at once. Beyond: freed, and made again when needed.
+inline constexpr size_t kSpareFrameReaders = 16;
+// What such a message buffer may keep allocated. Beyond: freed.
+inline constexpr size_t kSpareMessageBytes = 64 * kKiB;
 // A close reason, in UTF-8: a control frame holds 125 bytes, 2 of them the code (RFC 6455 section
 // 5.5). Beyond: cut at a character.
 inline constexpr size_t kCloseReasonBytes = 123;
