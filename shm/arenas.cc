@@ -67,6 +67,11 @@ std::span<std::byte> Arenas::own(BlockIndex block) const noexcept {
           place.bytes()};
 }
 
+bool Arenas::is_own(BlockIndex block) const noexcept {
+  BlockPlace place;
+  return segment_.place_of(block, place) && place.arena == me_;
+}
+
 std::span<const std::byte> Arenas::payload(BlockIndex block) noexcept {
   BlockPlace place;
   if (!segment_.place_of(block, place)) return {};

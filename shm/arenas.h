@@ -36,6 +36,7 @@ class Arenas {
 
   // The payload of a block of ours, to write; CHECKs that it is ours.
   [[nodiscard]] std::span<std::byte> own(BlockIndex block) const noexcept;
+  [[nodiscard]] bool is_own(BlockIndex block) const noexcept;
   // The payload of any block; empty when its arena cannot be had. Another process may be writing it.
   [[nodiscard]] std::span<const std::byte> payload(BlockIndex block) noexcept;
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "protocol/channel_name.h"
+#include "protocol/limits.h"
 #include "protocol/result.h"
 #include "shm/arenas.h"
 #include "shm/block_pool.h"
@@ -26,6 +27,8 @@
 #include "shm/segment.h"
 
 namespace sluice::shm {
+
+inline constexpr size_t kLargestMessageBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
 
 // A block, or a heap buffer for a chain, that is being written. Abandoned unless it is sent.
 class Claim {
@@ -120,6 +123,7 @@ class ChannelLayer {
   [[nodiscard]] ProcessTable& processes() noexcept { return processes_; }
   [[nodiscard]] BlockPool& pool() noexcept { return pool_; }
   [[nodiscard]] Doorbell& doorbell() noexcept { return doorbell_; }
+  [[nodiscard]] Arenas& arenas() noexcept { return arenas_; }
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
 
   // -- writing. Room for `bytes` message bytes, up to limits::kMessageBytes + slack; kOutOfBlocks,
@@ -132,6 +136,8 @@ class ChannelLayer {
   [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length, Route route) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
   [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length, Route route) noexcept;
+  // A block of ours whose payload (header and all) is written already, or one being handed back.
+  [[nodiscard]] Result<Sent> send_block_to(ProcessName reader, BlockIndex block) noexcept;
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
   // then `me` is noted as waiting there and rung when there is room).
   [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, Route route) noexcept;
@@ -166,8 +172,12 @@ class ChannelLayer {
   [[nodiscard]] Result<BlockIndex> write_header(Claim& claim, size_t length, const Route& route,
                                                 uint64_t expires_ms, Sent& sent) noexcept;
   [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept;
+  [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
+  [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, BlockIndex head, Sent sent) noexcept;
   [[nodiscard]] std::optional<Delivery> take(OwnerQueue queue, ChannelRecord* channel) noexcept;
-  [[nodiscard]] bool fill(Delivery& delivery, BlockIndex block) noexcept;
+  [[nodiscard]] bool fill(Delivery& delivery) noexcept;
+  [[nodiscard]] bool gather(Delivery& delivery, std::span<const std::byte> first) noexcept;
+  void ring_one_waiter(uint32_t channel) noexcept;
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;
 

@@ -135,6 +135,9 @@ bool ConnectionSlots::any_ready() const noexcept {
 void ConnectionSlots::set_ready(uint32_t slot) noexcept { shm::set_ready(ready_, slot); }
 
 void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept {
+  // C2: the reply was published before we look at the bits; pairs with the worker's exchange, after
+  // which it looks at the ring.
+  std::atomic_thread_fence(seq_cst);
   set_bit(ready.bottom[slot / 64], slot % 64);
   CRASH_POINT(ready_bottom_set);  // recovery sets the levels above
   set_bit(ready.middle[slot / 4096], slot / 64 % 64);

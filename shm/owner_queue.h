@@ -100,6 +100,26 @@ class BasicOwnerQueue {
     return PopOutcome::kCorrupt;  // Q6
   }
 
+  // Takes the block at the head for `me` if its sender withdrew it; false for any other.
+  [[nodiscard]] bool try_pop_withdrawn(ProcessIndex me, BlockIndex& block) noexcept {
+    using enum std::memory_order;
+    const uint64_t head = head_.load(acquire);     // [H]
+    const uint64_t cell = at(head).load(acquire);  // [C]
+    if (lap_in(cell) != lap(head)) return false;
+    block = block_in(cell);
+    Atomic* word = stamps_.stamp(block);
+    if (word == nullptr) return false;
+    const Stamp stamp{word->load(acquire)};        // [S]
+    if (head_.load(acquire) != head || stamp.state() != BlockState::kWithdrawn) return false;  // Q5
+    uint64_t expected = stamp.word;
+    if (!word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word, acq_rel,
+                                       acquire)) {
+      return false;
+    }
+    advance(head_, head);
+    return true;
+  }
+
   // True when no published block waits; a hint the moment it is given.
   [[nodiscard]] bool empty() const noexcept {
     using enum std::memory_order;

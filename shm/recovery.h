@@ -16,10 +16,24 @@
 
 namespace sluice::shm {
 
+// A WebSocket of a dead worker whose consumer was told of it and not yet of its end.
+struct OwedDisconnect {
+  ReplyAddress about{};
+  std::optional<ProcessName> owner;  // may be dead by now
+  uint32_t order = 0;                // the last order its worker sent
+  std::vector<std::byte> constants;  // the payload of its constants block, header and all
+};
+
+// The queue of a queue_id(); nothing for an id that is none.
+[[nodiscard]] std::optional<OwnerQueue> queue_of(const Segment& segment, uint32_t queue) noexcept;
+
 class Recovery {
  public:
   // `layer` is the running process's own: what is handed back is pushed and rung through it.
   explicit Recovery(ChannelLayer& layer) : layer_(layer) {}
+
+  // What a dead worker's connections still owe: ask before on_death(), which closes them.
+  [[nodiscard]] std::vector<OwedDisconnect> owed_by(ProcessName worker);
 
   // A process was proven dead: marks it so, counts the death, rings the workers to see it, and takes
   // back what it held in hand. Call once per death.
@@ -46,7 +60,11 @@ class Recovery {
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
   };
   void sweep(Death& death);
-  [[nodiscard]] bool settle_inbox(Death& death);  // true when every living worker has its own back
+  void take_back(Death& death, BlockIndex block, uint32_t arena);
+  void close_connections(ProcessName dead);
+  void free_all_in(OwnerQueue queue);
+  // True when every living worker has its own back.
+  [[nodiscard]] bool settle_inbox(Death& death, std::vector<bool>& blocked);
   [[nodiscard]] bool nothing_left(ProcessName name) const;
   [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full
 

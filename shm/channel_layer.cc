@@ -1,0 +1,318 @@
+// shm/channel_layer.cc -- claim, send, watch; receiving is in receive.cc.
+#include "shm/channel_layer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "protocol/limits.h"
+
+namespace sluice::shm {
+namespace {
+
+using enum std::memory_order;
+
+constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
+constexpr size_t kLargestBlock = kClassBytes[kClasses - 1];
+
+}  // namespace
+
+// ---- Claim --------------------------------------------------------------------------------------
+
+Claim& Claim::operator=(Claim&& other) noexcept {
+  if (this == &other) return *this;
+  abandon();
+  pool_ = std::exchange(other.pool_, nullptr);
+  block_ = std::exchange(other.block_, kNoBlock);
+  space_ = std::exchange(other.space_, {});
+  buffer_ = std::move(other.buffer_);
+  return *this;
+}
+
+std::span<std::byte> Claim::space() noexcept {
+  return buffer_.empty() ? space_ : std::span<std::byte>(buffer_);
+}
+
+void Claim::abandon() noexcept {
+  if (pool_ == nullptr) return;
+  if (block_ != kNoBlock) pool_->free(block_);
+  pool_ = nullptr;
+  block_ = kNoBlock;
+  buffer_.clear();
+}
+
+// ---- ChannelLayer: writing ----------------------------------------------------------------------
+
+ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doorbell,
+                           ProcessName me)
+    : segment_(segment),
+      arenas_(arenas),
+      doorbell_(doorbell),
+      me_(me),
+      processes_(segment),
+      channels_(segment, me.index),
+      pool_(segment, arenas, me.index) {
+  ring_processes_.reserve(segment.geometry().processes);
+  ring_channels_.reserve(64);
+}
+
+Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
+  if (bytes > kLargestMessageBytes) return Error::kMessageTooLarge;
+  Claim claim;
+  if (bytes + kHeaderBytes > kLargestBlock) {
+    claim.buffer_.resize(bytes);
+    claim.pool_ = &pool_;
+    return claim;
+  }
+  const std::optional<BlockIndex> block = pool_.try_claim(bytes + kHeaderBytes);
+  if (!block) return Error::kOutOfBlocks;
+  claim.pool_ = &pool_;
+  claim.block_ = *block;
+  claim.space_ = arenas_.own(*block).subspan(kHeaderBytes);
+  return claim;
+}
+
+Result<BlockIndex> ChannelLayer::write_header(Claim& claim, size_t length, const Route& route,
+                                              uint64_t expires_ms, Sent& sent) noexcept {
+  CHECK(claim && length <= claim.space().size());
+  BlockIndex head = claim.block_;
+  if (!claim.buffer_.empty()) {
+    const std::span<const std::byte> bytes(claim.buffer_.data(), length);
+    const std::optional<BlockIndex> first = write_chain(bytes);
+    if (!first) return Error::kOutOfBlocks;
+    head = *first;
+  }
+  Envelope& envelope = *segment_.envelope(head);
+  envelope.returned.store(0, relaxed);  // ours until it is pushed
+  PayloadHeader header{};
+  header.generation = Stamp{envelope.stamp.load(relaxed)}.generation();  // ours
+  header.length = static_cast<uint32_t>(length);
+  header.channel = route.channel;
+  header.expires_ms = expires_ms;
+  header.published_ms = now_ms();
+  header.worker = route.about.worker;
+  header.sender = me_.index;
+  header.incarnation = route.about.incarnation;
+  header.slot = route.about.slot;
+  header.slot_generation = route.about.generation;
+  header.ordinal = route.about.ordinal;
+  header.answered_block = route.answered_block;
+  header.answered_generation = route.answered_generation;
+  std::memcpy(arenas_.own(head).data(), &header, sizeof header);
+  sent.block = head;
+  sent.payload_generation = header.generation;
+  sent.queued_generation = header.generation + 1;  // what try_push stamps
+  return head;
+}
+
+std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> bytes) noexcept {
+  const std::optional<BlockIndex> head = pool_.try_claim(kLargestBlock);
+  if (!head) return std::nullopt;
+  size_t taken = std::min(bytes.size(), kLargestBlock - kHeaderBytes);
+  std::memcpy(arenas_.own(*head).data() + kHeaderBytes, bytes.data(), taken);
+  for (BlockIndex last = *head; taken < bytes.size();) {
+    const size_t piece = std::min(bytes.size() - taken, kLargestBlock);
+    const std::optional<BlockIndex> link = pool_.try_claim(piece);
+    if (!link) {
+      pool_.free(*head);
+      return std::nullopt;
+    }
+    std::memcpy(arenas_.own(*link).data(), bytes.data() + taken, piece);
+    pool_.link(*head, last, *link);
+    CRASH_POINT(chain_linked);
+    last = *link;
+    taken += piece;
+  }
+  return head;
+}
+
+PushOutcome ChannelLayer::push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept {
+  segment_.envelope(block)->queue.store(id, relaxed);  // ordered by the stamp that follows
+  const PushOutcome outcome = queue.try_push(block, me_.index);
+  if (outcome != PushOutcome::kFull) return outcome;
+  // What was withdrawn leaves at the head: a full writer may clear it away and try once more.
+  BlockIndex withdrawn = kNoBlock;
+  bool any = false;
+  while (queue.try_pop_withdrawn(me_.index, withdrawn)) {
+    pool_.free(withdrawn);
+    any = true;
+  }
+  return any ? queue.try_push(block, me_.index) : PushOutcome::kFull;
+}
+
+// ---- ChannelLayer: sending ----------------------------------------------------------------------
+
+Result<Sent> ChannelLayer::finish(PushOutcome outcome, Claim& claim, BlockIndex head,
+                                  Sent sent) noexcept {
+  if (outcome == PushOutcome::kPushed) {
+    claim.pool_ = nullptr;  // spent
+    claim.block_ = kNoBlock;
+    claim.buffer_.clear();
+    return sent;
+  }
+  if (head != claim.block_) pool_.free(head);  // a chain: the claim keeps its buffer
+  return outcome == PushOutcome::kFull ? Error::kChannelFull : Error::kSegmentCorrupt;
+}
+
+Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
+                                Route route) noexcept {
+  ChannelRecord* record = segment_.channel(channel);
+  if (record == nullptr) return Error::kChannelNameInvalid;
+  if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
+  route.channel = channel;
+  OwnerQueue queue = segment_.channel_queue(channel);
+  // Bytes waiting are an estimate that a death can leave too high: an empty queue corrects it.
+  if (record->bytes_queued.load(relaxed) + length > limits::kChannelBytes) {
+    if (!queue.empty()) {
+      record->full.fetch_add(1, relaxed);  // a counter
+      return Error::kChannelFull;
+    }
+    record->bytes_queued.store(0, relaxed);
+  }
+  const uint64_t expires =
+      route.expires_ms != 0 ? route.expires_ms : now_ms() + record->expiry_ms.load(relaxed);
+  Sent sent;
+  const Result<BlockIndex> head = write_header(claim, length, route, expires, sent);
+  if (!head.ok()) return head.error();
+  record->bytes_queued.fetch_add(length, relaxed);  // before the push: the reader subtracts
+  const PushOutcome outcome = push(queue, queue_id(QueueKind::kChannel, channel), *head);
+  if (outcome == PushOutcome::kPushed) {
+    record->messages.fetch_add(1, relaxed);
+    will_ring_channel(channel);
+  } else {
+    record->bytes_queued.fetch_sub(length, relaxed);
+    if (outcome == PushOutcome::kFull) record->full.fetch_add(1, relaxed);
+    if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
+  }
+  return finish(outcome, claim, *head, sent);
+}
+
+Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t length,
+                                   Route route) noexcept {
+  ProcessRecord* record = segment_.process(reader.index);
+  if (record == nullptr || !processes_.is_live(reader)) return Error::kReaderGone;
+  if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
+  Sent sent;
+  const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
+  if (!head.ok()) return head.error();
+  const PushOutcome outcome =
+      push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), *head);
+  if (outcome == PushOutcome::kPushed) will_ring_process(reader.index);
+  if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
+  return finish(outcome, claim, *head, sent);
+}
+
+Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) noexcept {
+  if (!processes_.is_live(reader)) return Error::kReaderGone;
+  Envelope* envelope = segment_.envelope(block);
+  CHECK(envelope != nullptr);
+  const uint64_t generation = Stamp{envelope->stamp.load(relaxed)}.generation();  // ours
+  switch (push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), block)) {
+    case PushOutcome::kPushed: break;
+    case PushOutcome::kFull: return Error::kChannelFull;
+    case PushOutcome::kCorrupt: return Error::kSegmentCorrupt;
+  }
+  will_ring_process(reader.index);
+  return Sent{block, generation, generation + 1};
+}
+
+Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexcept {
+  const Result<ConnectionRecord*> found = find_connection(segment_, route.about);
+  if (!found.ok()) return found.error();
+  ConnectionRecord& record = **found;
+  if (record.high_water.load(acquire) != 0) {
+    record.waiter.store(me_.index, seq_cst);  // pairs with set_high_water and take_waiter
+    if (record.high_water.load(seq_cst) != 0) return Error::kChannelFull;
+  }
+  Sent sent;
+  const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
+  if (!head.ok()) return head.error();
+  const uint32_t ring = (route.about.worker - 2u) * segment_.geometry().connections_per_worker +
+                        route.about.slot;
+  OwnerQueue queue = segment_.reply_ring(route.about.worker, route.about.slot);
+  PushOutcome outcome = push(queue, queue_id(QueueKind::kReply, ring), *head);
+  if (outcome == PushOutcome::kFull) {
+    record.waiter.store(me_.index, seq_cst);
+    // The worker may have drained it before it could see us waiting.
+    outcome = push(queue, queue_id(QueueKind::kReply, ring), *head);
+  }
+  if (outcome == PushOutcome::kPushed) {
+    CRASH_POINT(reply_published);  // recovery sets the bits of every ring that is not empty
+    set_ready(*segment_.ready(route.about.worker), route.about.slot);
+    will_ring_process(route.about.worker);
+  }
+  return finish(outcome, claim, *head, sent);
+}
+
+// ---- ChannelLayer: what became of it ------------------------------------------------------------
+
+Progress ChannelLayer::progress(const Sent& sent, ProcessIndex& taker) const noexcept {
+  const Envelope* envelope = segment_.envelope(sent.block);
+  if (envelope == nullptr) return Progress::kOver;
+  const Stamp stamp{envelope->stamp.load(acquire)};  // [S]
+  const uint64_t queued = sent.queued_generation & ((uint64_t{1} << 40) - 1);
+  if (stamp.generation() == queued && stamp.state() == BlockState::kQueued) return Progress::kUnread;
+  if (stamp.generation() == queued + 1 && stamp.state() == BlockState::kOwned) {
+    taker = stamp.owner();
+    return Progress::kTaken;
+  }
+  return Progress::kOver;
+}
+
+bool ChannelLayer::withdraw(const Sent& sent) noexcept {
+  Envelope* envelope = segment_.envelope(sent.block);
+  if (envelope == nullptr) return false;
+  const Stamp stamp{envelope->stamp.load(acquire)};  // [S]
+  if (stamp.generation() != sent.queued_generation || stamp.state() != BlockState::kQueued) {
+    return false;
+  }
+  uint64_t expected = stamp.word;
+  const bool ours = envelope->stamp.compare_exchange_strong(
+      expected, stamp.next(stamp.owner(), BlockState::kWithdrawn).word, acq_rel, relaxed);  // [S]
+  if (ours) {
+    const uint32_t id = envelope->queue.load(relaxed);
+    ChannelRecord* record = id >> 28 == static_cast<uint32_t>(QueueKind::kChannel)
+                                ? segment_.channel(id & 0x0fffffff)
+                                : nullptr;
+    if (record != nullptr) record->withdrawn.fetch_add(1, relaxed);
+  }
+  return ours;
+}
+
+// ---- ChannelLayer: ringing ----------------------------------------------------------------------
+
+void ChannelLayer::will_ring_process(ProcessIndex process) noexcept {
+  if (std::find(ring_processes_.begin(), ring_processes_.end(), process) == ring_processes_.end()) {
+    ring_processes_.push_back(process);
+  }
+}
+
+void ChannelLayer::will_ring_channel(uint32_t channel) noexcept {
+  if (std::find(ring_channels_.begin(), ring_channels_.end(), channel) == ring_channels_.end()) {
+    ring_channels_.push_back(channel);
+  }
+}
+
+void ChannelLayer::ring() noexcept {
+  for (const ProcessIndex process : ring_processes_) doorbell_.ring(process);
+  ring_processes_.clear();
+  for (const uint32_t channel : ring_channels_) ring_one_waiter(channel);
+  ring_channels_.clear();
+}
+
+// Wake-one: the first process that waits on the channel and is asleep. Waiters take their own bits
+// away; one that is awake looks at the channel again before it sleeps.
+void ChannelLayer::ring_one_waiter(uint32_t channel) noexcept {
+  ChannelRecord* record = segment_.channel(channel);
+  if (record == nullptr) return;
+  std::atomic_thread_fence(seq_cst);  // the message was published; pairs with wait_on_channels()
+  const uint32_t words = (segment_.geometry().processes + 63) / 64;
+  for (uint32_t w = 0; w < words; ++w) {
+    for (uint64_t bits = record->waiters.words[w].load(relaxed); bits != 0; bits &= bits - 1) {
+      const auto process = static_cast<ProcessIndex>(w * 64 + std::countr_zero(bits));
+      if (process != me_.index && doorbell_.ring(process)) return;
+    }
+  }
+}
+
+}  // namespace sluice::shm

@@ -1,0 +1,338 @@
+// shm/recovery.cc -- returns what a dead process held.
+#include "shm/recovery.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace sluice::shm {
+namespace {
+
+using enum std::memory_order;
+
+// The blocks published in each queue met, gathered once per sweep.
+class Published {
+ public:
+  explicit Published(const Segment& segment) : segment_(segment) {}
+
+  [[nodiscard]] bool holds(uint32_t queue, BlockIndex block) {
+    const auto [at, fresh] = queues_.try_emplace(queue);
+    if (fresh) {
+      if (std::optional<OwnerQueue> found = queue_of(segment_, queue)) {
+        found->for_each([&](BlockIndex b) { at->second.insert(b); });
+      }
+    }
+    return at->second.contains(block);
+  }
+
+ private:
+  const Segment& segment_;
+  std::unordered_map<uint32_t, std::unordered_set<BlockIndex>> queues_;
+};
+
+constexpr QueueKind kind_of(uint32_t queue) noexcept { return static_cast<QueueKind>(queue >> 28); }
+
+}  // namespace
+
+std::optional<OwnerQueue> queue_of(const Segment& segment, uint32_t queue) noexcept {
+  const Geometry& g = segment.geometry();
+  const uint32_t index = queue & 0x0fffffff;
+  switch (kind_of(queue)) {
+    case QueueKind::kNone: return std::nullopt;
+    case QueueKind::kChannel:
+      if (index >= g.channels) return std::nullopt;
+      return segment.channel_queue(index);
+    case QueueKind::kInbox:
+      if (index >= g.processes) return std::nullopt;
+      return segment.inbox(index);
+    case QueueKind::kReply:
+      if (index / g.connections_per_worker >= g.worker_processes) return std::nullopt;
+      return segment.reply_ring(static_cast<ProcessIndex>(2 + index / g.connections_per_worker),
+                                index % g.connections_per_worker);
+    case QueueKind::kFree:
+      if (index / 8 >= g.processes || index % 8 >= kClasses) return std::nullopt;
+      return segment.free_queue(index / 8, index % 8);
+  }
+  return std::nullopt;
+}
+
+std::vector<OwedDisconnect> Recovery::owed_by(ProcessName worker) {
+  std::vector<OwedDisconnect> owed;
+  const Segment& segment = layer_.segment();
+  const ProcessRecord* process = segment.process(worker.index);
+  if (process == nullptr || !segment.is_worker(worker.index)) return owed;
+  const uint32_t slots = std::min(process->used_slots.load(acquire),
+                                  segment.geometry().connections_per_worker);
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    const ConnectionRecord& record = *segment.connection(worker.index, slot);
+    const uint64_t state = record.state.load(acquire);
+    const uint64_t owner = record.owner.load(acquire);
+    const uint32_t constants = record.constants.load(acquire);
+    const auto slot_state = static_cast<SlotState>(static_cast<uint32_t>(state));
+    if (constants == 0 || slot_state == SlotState::kFree) continue;
+    if (slot_state != SlotState::kAnnounced && owner == 0) continue;
+    const Envelope* envelope = segment.envelope(constants - 1);
+    if (envelope == nullptr) continue;
+    const Stamp stamp{envelope->stamp.load(acquire)};
+    // Once it was pushed the block is no longer the worker's: the disconnect is on its way.
+    if (stamp.state() != BlockState::kOwned || stamp.owner() != worker.index) continue;
+    OwedDisconnect one;
+    one.about = {worker.index, worker.incarnation, slot, static_cast<uint32_t>(state >> 32), 0};
+    one.order = record.order.load(relaxed);  // its writer is dead
+    if (owner != 0) {
+      one.owner = {static_cast<ProcessIndex>(owner), static_cast<uint32_t>(owner >> 32)};
+    }
+    const std::span<const std::byte> payload = layer_.arenas().payload(constants - 1);
+    one.constants.assign(payload.begin(), payload.end());
+    if (!one.constants.empty()) owed.push_back(std::move(one));
+  }
+  return owed;
+}
+
+void Recovery::on_death(ProcessName dead) {
+  const Segment& segment = layer_.segment();
+  if (segment.process(dead.index) == nullptr) return;
+  layer_.processes().set_dead(dead);
+  Death death;
+  death.name = dead;
+  death.number = segment.header().deaths.fetch_add(1, acq_rel) + 1;  // pairs with seen_deaths
+  ++totals_.deaths;
+  layer_.channels().recover(dead.index);
+  const uint64_t bit = uint64_t{1} << (dead.index % 64);
+  for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
+    ChannelRecord& record = *segment.channel(channel);
+    if (record.truth.load(acquire) == 0) continue;  // never used
+    record.readers.words[dead.index / 64].fetch_and(~bit, acq_rel);
+    record.waiters.words[dead.index / 64].fetch_and(~bit, acq_rel);
+  }
+  if (segment.is_worker(dead.index)) close_connections(dead);
+  sweep(death);
+  deaths_.push_back(std::move(death));
+  ring_all();
+}
+
+// A dead worker's connections are over: replies still in their rings go back to their arenas.
+void Recovery::close_connections(ProcessName dead) {
+  const Segment& segment = layer_.segment();
+  const uint32_t slots = std::min(segment.process(dead.index)->used_slots.load(acquire),
+                                  segment.geometry().connections_per_worker);
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    ConnectionRecord& record = *segment.connection(dead.index, slot);
+    const uint64_t state = record.state.load(acquire);
+    record.state.store(state >> 32 << 32 | static_cast<uint32_t>(SlotState::kFree), release);
+    record.constants.store(0, relaxed);  // nobody reads them of a free slot
+    free_all_in(segment.reply_ring(dead.index, slot));
+  }
+}
+
+void Recovery::free_all_in(OwnerQueue queue) {
+  BlockIndex block = kNoBlock;
+  bool withdrawn = false;
+  while (queue.try_pop(layer_.me().index, block, withdrawn) == PopOutcome::kTaken) {
+    layer_.free_block(block);
+    ++totals_.freed;
+  }
+}
+
+void Recovery::sweep(Death& death) {
+  const Segment& segment = layer_.segment();
+  const ProcessIndex dead = death.name.index;
+  const ProcessIndex me = layer_.me().index;
+  Published published(segment);
+  for (uint32_t arena = 0; arena < segment.geometry().processes; ++arena) {
+    const ClassCounts& counts = segment.blocks_of(arena);
+    for (uint32_t c = 0; c < kClasses; ++c) {
+      const uint32_t used =
+          std::min(segment.process(arena)->used_blocks[c].load(acquire), counts[c]);
+      const BlockIndex first = segment.block_at(static_cast<ProcessIndex>(arena), c, 0);
+      for (uint32_t number = 0; number < used; ++number) {
+        Envelope& envelope = *segment.envelope(first + number);
+        const Stamp stamp{envelope.stamp.load(acquire)};
+        if (stamp.owner() != dead) continue;
+        const uint32_t queue = envelope.queue.load(relaxed);  // written before the stamp
+        uint64_t expected = stamp.word;
+        if (stamp.state() == BlockState::kOwned) {
+          // Q5: it may have taken this from the head of a queue and died before moving head on.
+          if (std::optional<OwnerQueue> from = queue_of(segment, queue)) from->settle_head();
+          CRASH_POINT(sweep_settled);
+          if (!envelope.stamp.compare_exchange_strong(
+                  expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
+            continue;
+          }
+          take_back(death, first + number, arena);
+        } else if (stamp.state() == BlockState::kQueued) {
+          if (!published.holds(queue, first + number)) {
+            if (envelope.stamp.compare_exchange_strong(
+                    expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
+              take_back(death, first + number, arena);
+            }
+          } else if (arena == dead && segment.is_worker(dead) &&
+                     kind_of(queue) == QueueKind::kChannel) {
+            // A dead worker's unread request: its client is gone.
+            envelope.stamp.compare_exchange_strong(
+                expected, stamp.next(dead, BlockState::kWithdrawn).word, acq_rel, relaxed);
+          }
+        }
+      }
+    }
+  }
+}
+
+// A block of the dead, in our hands now: back to the worker whose it is, or free.
+void Recovery::take_back(Death& death, BlockIndex block, uint32_t arena) {
+  if (arena != death.name.index && layer_.segment().is_worker(arena) &&
+      layer_.processes().living(static_cast<ProcessIndex>(arena))) {
+    if (!hand_back(block, Returned::kTaken)) death.unreturned.push_back(block);
+    return;
+  }
+  layer_.free_block(block);
+  ++totals_.freed;
+}
+
+// False: the worker's inbox is full, and the block stays in our hands.
+bool Recovery::hand_back(BlockIndex block, Returned why) {
+  const Segment& segment = layer_.segment();
+  BlockPlace place;
+  if (!segment.place_of(block, place)) return true;
+  const std::optional<ProcessName> worker = layer_.processes().living(place.arena);
+  if (!worker) {
+    layer_.free_block(block);
+    ++totals_.freed;
+    return true;
+  }
+  segment.envelope(block)->returned.store(static_cast<uint32_t>(why), relaxed);  // ours
+  const Result<Sent> sent = layer_.send_block_to(*worker, block);
+  if (sent.ok()) {
+    ++totals_.returned;
+    return true;
+  }
+  if (sent.error() == Error::kChannelFull) return false;
+  layer_.free_block(block);
+  ++totals_.freed;
+  return true;
+}
+
+std::vector<ProcessName> Recovery::advance() {
+  const Segment& segment = layer_.segment();
+  std::vector<ProcessName> freed;
+  std::vector<bool> blocked(segment.geometry().processes);
+  for (auto death = deaths_.begin(); death != deaths_.end();) {
+    std::erase_if(death->unreturned,
+                  [this](BlockIndex block) { return hand_back(block, Returned::kTaken); });
+    const bool settled = settle_inbox(*death, blocked) && death->unreturned.empty();
+    if (settled && nothing_left(death->name)) {
+      layer_.processes().set_free(death->name);
+      freed.push_back(death->name);
+      death = deaths_.erase(death);
+    } else {
+      ++death;
+    }
+  }
+  layer_.ring();
+  return freed;
+}
+
+// Takes everything out of the dead inbox, and gives each worker its own back, in order, once it has
+// seen the death. `blocked` names workers that still wait for an earlier death's messages.
+bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
+  const Segment& segment = layer_.segment();
+  OwnerQueue inbox = segment.inbox(death.name.index);
+  BlockIndex block = kNoBlock;
+  bool withdrawn = false;
+  while (inbox.try_pop(layer_.me().index, block, withdrawn) == PopOutcome::kTaken) {
+    BlockPlace place;
+    const bool back = !withdrawn && segment.place_of(block, place) &&
+                      place.arena != death.name.index && segment.is_worker(place.arena);
+    if (back) {
+      death.unread.push_back(block);
+    } else {
+      layer_.free_block(block);
+      ++totals_.freed;
+    }
+  }
+  bool all = true;
+  for (uint32_t row = 2; row < 2 + segment.geometry().worker_processes; ++row) {
+    const auto worker = static_cast<ProcessIndex>(row);
+    const bool living = layer_.processes().living(worker).has_value();
+    ProcessRecord& record = *segment.process(worker);
+    if (living && (blocked[worker] || record.seen_deaths.load(acquire) < death.number)) {
+      blocked[worker] = true;
+      all = false;
+      continue;
+    }
+    bool room = true;
+    std::erase_if(death.unread, [&](BlockIndex b) {
+      BlockPlace place;
+      if (!room || !segment.place_of(b, place) || place.arena != worker) return false;
+      room = hand_back(b, Returned::kUnread);
+      return room;
+    });
+    if (!room) {
+      blocked[worker] = true;
+      all = false;
+    } else if (living && record.settled_deaths.load(relaxed) < death.number) {
+      // Release: who sees the number finds every message handed back in its inbox.
+      record.settled_deaths.store(death.number, release);
+      static_cast<void>(layer_.doorbell().ring(worker));
+    }
+  }
+  return all;
+}
+
+// R3: no block of its arena is in anybody's hands or on its way.
+bool Recovery::nothing_left(ProcessName name) const {
+  const Segment& segment = layer_.segment();
+  for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
+    if (segment.channel(channel)->truth.load(acquire) == 0) continue;  // never used
+    OwnerQueue queue = segment.channel_queue(channel);
+    BlockIndex withdrawn = kNoBlock;
+    while (queue.try_pop_withdrawn(layer_.me().index, withdrawn)) layer_.free_block(withdrawn);
+  }
+  Published published(segment);
+  const ClassCounts& counts = segment.blocks_of(name.index);
+  for (uint32_t c = 0; c < kClasses; ++c) {
+    const uint32_t used =
+        std::min(segment.process(name.index)->used_blocks[c].load(acquire), counts[c]);
+    const BlockIndex first = segment.block_at(name.index, c, 0);
+    for (uint32_t number = 0; number < used; ++number) {
+      const Envelope& envelope = *segment.envelope(first + number);
+      const Stamp stamp{envelope.stamp.load(acquire)};
+      switch (stamp.state()) {
+        case BlockState::kFree:
+        case BlockState::kLinked: break;  // a link's head decides
+        case BlockState::kQueued: {
+          const uint32_t queue = envelope.queue.load(relaxed);
+          // A living process may be about to publish it in the free queue.
+          if (kind_of(queue) != QueueKind::kFree || !published.holds(queue, first + number)) {
+            return false;
+          }
+          break;
+        }
+        case BlockState::kOwned:
+        case BlockState::kWithdrawn:
+        default: return false;
+      }
+    }
+  }
+  return true;
+}
+
+void Recovery::ring_all() {
+  const Segment& segment = layer_.segment();
+  for (uint32_t row = 1; row < segment.geometry().processes; ++row) {
+    const auto process = static_cast<ProcessIndex>(row);
+    if (!layer_.processes().living(process)) continue;
+    if (segment.is_worker(process)) {
+      const uint32_t slots = std::min(segment.process(process)->used_slots.load(acquire),
+                                      segment.geometry().connections_per_worker);
+      for (uint32_t slot = 0; slot < slots; ++slot) {
+        if (!segment.reply_ring(process, slot).empty()) set_ready(*segment.ready(process), slot);
+      }
+    }
+    static_cast<void>(layer_.doorbell().ring(process));
+  }
+  layer_.ring();
+}
+
+}  // namespace sluice::shm
