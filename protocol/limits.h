@@ -162,6 +162,14 @@ inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
 // For the gateway to answer a consumer that asks for an arena; it answers within a loop turn. Beyond:
 // the message whose payload lies there is dropped and counted.
 inline constexpr auto kArenaAnswerTimeout = std::chrono::milliseconds(1000);
+// For each step of a consumer's handshake with the gateway. Beyond: kTimedOut, not attached.
+inline constexpr auto kAttachTimeout = std::chrono::seconds(5);
+// A ring that a consumer put off because more messages waited for it, at most; a tenth of what a
+// client notices. Beyond: it rings before it takes the next message.
+inline constexpr auto kRingDelay = std::chrono::milliseconds(1);
+// A message handled faster than this is handled before another process could be woken for it (30 to
+// 95 us across cores). Beyond: a consumer neither puts off rings nor keeps a backlog to itself.
+inline constexpr auto kQuickMessage = std::chrono::microseconds(50);
 // A sleep with work pending, at most: a belt, should a wake-up be lost (decisions.md 20).
 inline constexpr auto kBoundedSleep = std::chrono::milliseconds(100);
 
