@@ -162,7 +162,7 @@ inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
 // For the gateway to answer a consumer that asks for an arena; it answers within a loop turn. Beyond:
 // the message whose payload lies there is dropped and counted.
 inline constexpr auto kArenaAnswerTimeout = std::chrono::milliseconds(1000);
-// For each step of a consumer's handshake with the gateway. Beyond: kTimedOut, not attached.
+// For each step of a consumer's handshake with the gateway, on either side. Beyond: hung up on.
 inline constexpr auto kAttachTimeout = std::chrono::seconds(5);
 // A ring that a consumer put off because more messages waited for it, at most; a tenth of what a
 // client notices. Beyond: it rings before it takes the next message.
@@ -172,5 +172,52 @@ inline constexpr auto kRingDelay = std::chrono::milliseconds(1);
 inline constexpr auto kQuickMessage = std::chrono::microseconds(50);
 // A sleep with work pending, at most: a belt, should a wake-up be lost (decisions.md 20).
 inline constexpr auto kBoundedSleep = std::chrono::milliseconds(100);
+
+// ---- the master ----
+
+// Workers: a row of the process table each, and another for each whose consumers still hold blocks of
+// a dead one. Beyond: the option is refused.
+inline constexpr uint32_t kWorkersMost = 128;
+// Consumers attached at once: --max-consumers, and how far it may be raised. Beyond: refused at attach.
+inline constexpr uint32_t kConsumers = 64;
+inline constexpr uint32_t kConsumersMost = 512;
+// Demo consumers; more show nothing more. Beyond: the option is refused.
+inline constexpr uint32_t kDemoConsumersMost = 64;
+// Open client connections of one worker. Beyond: accepting waits.
+inline constexpr uint32_t kConnectionsPerWorker = 16384;
+// What options may ask for: times, header lines, bodies. Beyond: the option is refused.
+inline constexpr auto kOptionSecondsLeast = std::chrono::milliseconds(1);
+inline constexpr auto kOptionSecondsMost = std::chrono::milliseconds(std::chrono::hours(24));
+inline constexpr size_t kOptionHeadersMost = 1000;
+inline constexpr uint64_t kOptionBodyMost = uint64_t{1} << 40;
+// A configuration file; ours are a page long. Beyond: refused.
+inline constexpr size_t kConfigFileBytes = 1 * kMiB;
+// Connections the kernel completes before a worker accepts them; it may have a lower bound of its
+// own. Beyond: clients try again.
+inline constexpr int kListenBacklog = 4096;
+// How long a port stays tried that the workers of a killed gateway are just closing. Beyond: busy.
+inline constexpr auto kPortRetry = std::chrono::seconds(3);
+// Sockets that said nothing of an attach yet. Beyond: the oldest is hung up on.
+inline constexpr size_t kUnattachedSockets = 64;
+// A process that lived less when it died waits longer before its next start.
+inline constexpr auto kRestartShortLife = std::chrono::seconds(5);
+// The second restart in a row waits this long, each further one twice as long, up to the second number.
+inline constexpr auto kRestartDelay = std::chrono::milliseconds(100);
+inline constexpr auto kRestartDelayMost = std::chrono::milliseconds(5000);
+// Workers that die before the gateway was ready. Beyond: it gives up, exit code 1.
+inline constexpr int kStartDeaths = 5;
+// From a worker's fork until it accepts. Beyond: killed, and started again.
+inline constexpr auto kWorkerStartTimeout = std::chrono::seconds(30);
+// What a process gets beyond the drain time, or after an order to leave now. Beyond: SIGKILL.
+inline constexpr auto kLeaveGrace = std::chrono::milliseconds(1000);
+// Between two looks of recovery at what has to wait: the first, then doubling up to the second.
+inline constexpr auto kRecoveryInterval = std::chrono::milliseconds(1);
+inline constexpr auto kRecoveryIntervalMost = std::chrono::milliseconds(100);
+// Between two tries to send a disconnect that found no room.
+inline constexpr auto kDisconnectRetry = std::chrono::milliseconds(10);
+// Between two looks whether a process that hung up without dying still has its arena mapped: the
+// first, then doubling up to the second.
+inline constexpr auto kDetachLook = std::chrono::milliseconds(5);
+inline constexpr auto kDetachLookMost = std::chrono::milliseconds(2000);
 
 }  // namespace sluice::limits

@@ -1,6 +1,7 @@
 // shm/layout.cc -- where the tables of the control segment lie, from its geometry alone.
 #include "shm/layout.h"
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 
@@ -45,10 +46,16 @@ bool valid(const Geometry& g) noexcept {
   if (!power_of_two_within(g.channel_cells, 2, 1u << 20)) return false;
   if (!power_of_two_within(g.inbox_cells, 2, 1u << 20)) return false;
   if (!valid_blocks(g.worker_blocks) || !valid_blocks(g.other_blocks)) return false;
-  const uint64_t others = g.processes - g.worker_processes;
-  const uint64_t blocks =
-      g.worker_processes * blocks_in(g.worker_blocks) + others * blocks_in(g.other_blocks);
-  return blocks < std::numeric_limits<uint32_t>::max();
+  return uint64_t{g.processes} << block_bits(g) < std::numeric_limits<uint32_t>::max();
+}
+
+uint32_t block_bits(const Geometry& g) noexcept {
+  return static_cast<uint32_t>(
+      std::bit_width(std::max(blocks_in(g.worker_blocks), blocks_in(g.other_blocks)) - 1));
+}
+
+uint64_t free_cells_per_process(const Geometry& g) noexcept {
+  return std::max(free_cells_in(g.worker_blocks), free_cells_in(g.other_blocks));
 }
 
 Offsets offsets_of(const Geometry& g) noexcept {
@@ -59,7 +66,6 @@ Offsets offsets_of(const Geometry& g) noexcept {
     next += aligned(bytes);
     return at;
   };
-  const uint64_t others = g.processes - g.worker_processes;
   o.processes = table(uint64_t{g.processes} * sizeof(ProcessRecord));
   o.inbox_ends = table(uint64_t{g.processes} * sizeof(QueueEnds));
   o.inbox_cells = table(uint64_t{g.processes} * g.inbox_cells * sizeof(Word));
@@ -70,12 +76,8 @@ Offsets offsets_of(const Geometry& g) noexcept {
   o.connections =
       table(uint64_t{g.worker_processes} * g.connections_per_worker * sizeof(ConnectionRecord));
   o.free_ends = table(uint64_t{g.processes} * kClasses * sizeof(QueueEnds));
-  o.free_cells = table((g.worker_processes * free_cells_in(g.worker_blocks) +
-                        others * free_cells_in(g.other_blocks)) *
-                       sizeof(Word));
-  o.envelopes = table(
-      (g.worker_processes * blocks_in(g.worker_blocks) + others * blocks_in(g.other_blocks)) *
-      sizeof(Envelope));
+  o.free_cells = table(g.processes * free_cells_per_process(g) * sizeof(Word));
+  o.envelopes = table((uint64_t{g.processes} << block_bits(g)) * sizeof(Envelope));
   o.total = next;
   return o;
 }

@@ -29,7 +29,7 @@ inline constexpr size_t kLine = 64;
 // ---- whose a block is ---------------------------------------------------------------------------
 
 using ProcessIndex = uint16_t;  // row of the process table; 0 is nobody
-using BlockIndex = uint32_t;    // arena * blocks per arena + number within it
+using BlockIndex = uint32_t;    // arena << block_bits(geometry) | number within it
 inline constexpr ProcessIndex kNobody = 0;
 inline constexpr ProcessIndex kMasterRow = 1;
 inline constexpr BlockIndex kNoBlock = 0xffffffff;
@@ -244,8 +244,9 @@ struct Offsets {
   uint64_t ready;          // ReadyBitmap[worker_processes]
   uint64_t connections;    // ConnectionRecord[worker_processes][connections_per_worker]
   uint64_t free_ends;      // QueueEnds[processes][kClasses]
-  uint64_t free_cells;     // Word[...]: per process and class, its block count rounded up to a power of two
-  uint64_t envelopes;      // Envelope[...]: the blocks of process 0's arena, process 1's, ...
+  uint64_t free_cells;     // Word[processes][free_cells_per_process]: for each class of the arena, its
+                           // block count rounded up to a power of two
+  uint64_t envelopes;      // Envelope[processes << block_bits]
   uint64_t total;          // bytes of the segment
   friend bool operator==(const Offsets&, const Offsets&) = default;
 };
@@ -268,6 +269,10 @@ struct alignas(kLine) Header {
 };
 static_assert(sizeof(Header) == 6 * kLine);
 
+// Bits of a block index that number the block within its arena: enough for the larger kind of arena.
+[[nodiscard]] uint32_t block_bits(const Geometry& geometry) noexcept;
+// Cells of a process's free queues, all classes together: of the larger kind of arena.
+[[nodiscard]] uint64_t free_cells_per_process(const Geometry& geometry) noexcept;
 [[nodiscard]] Offsets offsets_of(const Geometry& geometry) noexcept;
 // Nothing zero, nothing beyond a maximum, powers of two where they must be, no overflow.
 [[nodiscard]] bool valid(const Geometry& geometry) noexcept;

@@ -35,18 +35,6 @@ class MemfdMapping {
 
 constexpr uint32_t kEndian = 0x01020304;
 
-uint32_t blocks_in(const ClassCounts& counts) noexcept {
-  uint32_t blocks = 0;
-  for (const uint32_t count : counts) blocks += count;
-  return blocks;
-}
-
-uint64_t free_cells_in(const ClassCounts& counts, uint32_t classes) noexcept {
-  uint64_t cells = 0;
-  for (uint32_t c = 0; c < classes; ++c) cells += std::bit_ceil(counts[c]);
-  return cells;
-}
-
 }  // namespace
 
 Fd make_memfd(const char* name, uint64_t bytes) {
@@ -140,10 +128,18 @@ Result<Segment> Segment::attach(Fd memfd) noexcept {
 void Segment::remember(const Geometry& geometry) noexcept {
   geometry_ = geometry;
   offsets_ = offsets_of(geometry);
-  worker_arena_blocks_ = blocks_in(geometry.worker_blocks);
-  other_arena_blocks_ = blocks_in(geometry.other_blocks);
-  block_count_ = geometry.worker_processes * worker_arena_blocks_ +
-                 (geometry.processes - geometry.worker_processes) * other_arena_blocks_;
+  block_bits_ = block_bits(geometry);
+  block_count_ = geometry.processes << block_bits_;
+  shape_of_worker_ = ArenaShape(geometry.worker_blocks);
+  shape_of_other_ = ArenaShape(geometry.other_blocks);
+}
+
+Segment::ArenaShape::ArenaShape(const ClassCounts& counts) noexcept {
+  for (size_t c = 0; c < kClasses; ++c) {
+    first[c + 1] = first[c] + counts[c];
+    offset[c + 1] = offset[c] + uint64_t{counts[c]} * kClassBytes[c];
+    free_cells[c + 1] = free_cells[c] + std::bit_ceil(counts[c]);
+  }
 }
 
 ProcessRecord* Segment::process(uint32_t index) const noexcept {
@@ -194,75 +190,32 @@ OwnerQueue Segment::reply_ring(ProcessIndex worker, uint32_t slot) const noexcep
 
 OwnerQueue Segment::free_queue(uint32_t process, uint32_t size_class) const noexcept {
   CHECK(process < geometry_.processes && size_class < kClasses);
-  const uint64_t per_worker = free_cells_in(geometry_.worker_blocks, kClasses);
-  const uint64_t per_other = free_cells_in(geometry_.other_blocks, kClasses);
-  uint64_t cells = 0;
-  if (process < 2) {
-    cells = process * per_other;
-  } else if (is_worker(process)) {
-    cells = 2 * per_other + (process - 2) * per_worker;
-  } else {
-    cells = geometry_.worker_processes * per_worker +
-            (process - geometry_.worker_processes) * per_other;
-  }
-  cells += free_cells_in(blocks_of(process), size_class);
-  const uint32_t size = std::bit_ceil(blocks_of(process)[size_class]);
+  const ArenaShape& shape = shape_of(process);
+  Word* cells = at<Word>(offsets_.free_cells) +
+                uint64_t{process} * free_cells_per_process(geometry_) + shape.free_cells[size_class];
+  const uint32_t size = shape.free_cells[size_class + 1] - shape.free_cells[size_class];
   QueueEnds& ends = at<QueueEnds>(offsets_.free_ends)[process * kClasses + size_class];
-  return {ends.head, ends.tail, at<Word>(offsets_.free_cells) + cells, size, size, stamps()};
+  return {ends.head, ends.tail, cells, size, size, stamps()};
 }
 
 BlockIndex Segment::block_at(ProcessIndex arena, uint32_t size_class,
                              uint32_t number) const noexcept {
-  uint32_t first = 0;
-  if (arena < 2) {
-    first = arena * other_arena_blocks_;
-  } else if (is_worker(arena)) {
-    first = 2 * other_arena_blocks_ + (arena - 2u) * worker_arena_blocks_;
-  } else {
-    first = geometry_.worker_processes * worker_arena_blocks_ +
-            (arena - geometry_.worker_processes) * other_arena_blocks_;
-  }
-  const ClassCounts& counts = blocks_of(arena);
-  for (uint32_t c = 0; c < size_class; ++c) first += counts[c];
-  return first + number;
+  return uint32_t{arena} << block_bits_ | (shape_of(arena).first[size_class] + number);
 }
 
 bool Segment::place_of(BlockIndex block, BlockPlace& place) const noexcept {
   if (block >= block_count_) return false;
-  const uint32_t workers_begin = 2 * other_arena_blocks_;
-  const uint32_t workers_end = workers_begin + geometry_.worker_processes * worker_arena_blocks_;
-  uint32_t number = 0;
-  if (block < workers_begin) {
-    place.arena = static_cast<ProcessIndex>(block / other_arena_blocks_);
-    number = block % other_arena_blocks_;
-  } else if (block < workers_end) {
-    place.arena = static_cast<ProcessIndex>(2 + (block - workers_begin) / worker_arena_blocks_);
-    number = (block - workers_begin) % worker_arena_blocks_;
-  } else {
-    place.arena = static_cast<ProcessIndex>(2 + geometry_.worker_processes +
-                                            (block - workers_end) / other_arena_blocks_);
-    number = (block - workers_end) % other_arena_blocks_;
-  }
-  const ClassCounts& counts = blocks_of(place.arena);
-  uint64_t offset = 0;
+  const uint32_t number = block & ((1u << block_bits_) - 1);
+  place.arena = static_cast<ProcessIndex>(block >> block_bits_);
+  const ArenaShape& shape = shape_of(place.arena);
   for (uint8_t c = 0; c < kClasses; ++c) {
-    if (number < counts[c]) {
-      place.size_class = c;
-      place.number = number;
-      place.offset = offset + uint64_t{number} * kClassBytes[c];
-      return true;
-    }
-    number -= counts[c];
-    offset += uint64_t{counts[c]} * kClassBytes[c];
+    if (number >= shape.first[c + 1]) continue;
+    place.size_class = c;
+    place.number = number - shape.first[c];
+    place.offset = shape.offset[c] + uint64_t{place.number} * kClassBytes[c];
+    return true;
   }
-  return false;
-}
-
-uint64_t Segment::arena_bytes(uint32_t process) const noexcept {
-  const ClassCounts& counts = blocks_of(process);
-  uint64_t bytes = 0;
-  for (size_t c = 0; c < kClasses; ++c) bytes += uint64_t{counts[c]} * kClassBytes[c];
-  return bytes;
+  return false;  // a number between this arena's blocks and the next arena's
 }
 
 }  // namespace sluice::shm

@@ -77,7 +77,9 @@ class Segment {
   }
   [[nodiscard]] BlockIndex block_at(ProcessIndex arena, uint32_t size_class, uint32_t number) const noexcept;
   [[nodiscard]] bool place_of(BlockIndex block, BlockPlace& place) const noexcept;  // false: none such
-  [[nodiscard]] uint64_t arena_bytes(uint32_t process) const noexcept;
+  [[nodiscard]] uint64_t arena_bytes(uint32_t process) const noexcept {
+    return shape_of(process).offset[kClasses];
+  }
 
   // Every block once, every queue sound, no link without a head: for tests and shm_dump. Fills
   // `problem` with one line at the first thing wrong. Call it only while nobody else is at work.
@@ -90,14 +92,27 @@ class Segment {
   }
   void remember(const Geometry& geometry) noexcept;
 
+  // Where each class begins in an arena: block numbers, bytes, cells of its free queues.
+  struct ArenaShape {
+    ArenaShape() noexcept = default;
+    explicit ArenaShape(const ClassCounts& counts) noexcept;
+    std::array<uint32_t, kClasses + 1> first{};
+    std::array<uint64_t, kClasses + 1> offset{};
+    std::array<uint32_t, kClasses + 1> free_cells{};
+  };
+  [[nodiscard]] const ArenaShape& shape_of(uint32_t process) const noexcept {
+    return is_worker(process) ? shape_of_worker_ : shape_of_other_;
+  }
+
   Fd memfd_;
   mutable boost::interprocess::mapped_region region_;
   Geometry geometry_{};
   Offsets offsets_{};
   uint64_t instance_ = 0;
   uint32_t block_count_ = 0;
-  uint32_t worker_arena_blocks_ = 0;
-  uint32_t other_arena_blocks_ = 0;
+  uint32_t block_bits_ = 0;
+  ArenaShape shape_of_worker_;
+  ArenaShape shape_of_other_;
 };
 
 // A memfd of `bytes`, sealed against shrinking and growing. Throws std::system_error.
