@@ -2,13 +2,15 @@
 // clock or message. One parser per byte stream: llhttp, behind a scan of the raw head.
 //
 // A head is gathered until its blank line (in place when one read holds it all), scanned for what
-// llhttp lets through (edges.md), then parsed whole, so every view in a RequestHead points into one
-// piece of memory. Bodies are passed on as they come, decoded, without a copy.
+// llhttp lets through (worker/head_scan.h), then parsed whole, so every view in a RequestHead points
+// into one piece of memory. Bodies are passed on as they come, decoded, without a copy.
 //
 // H1  Events come in order: on_head, on_body*, on_complete for each request, and at most one
 //     on_refused, after which nothing more is parsed and nothing more is called.
 // H2  Nothing of a refused head reaches on_head.
 // H3  feed() may be stopped from inside a callback by pause(); it returns how much it took.
+// H4  What events there are depends on the bytes alone, never on how they were cut.
+// H5  Scan and llhttp must agree on method, version and framing; where they don't it is a 400.
 #pragma once
 
 #include <cstddef>
@@ -72,11 +74,15 @@ class HttpSession {
   HttpSession& operator=(const HttpSession&) = delete;
 
   // Parses what the client sent; gives how many bytes were taken: fewer than given only when paused
-  // or switched. The caller keeps the rest and feeds it again after resume().
+  // or switched. The caller keeps the rest and feeds it after resume(), even where nothing is left:
+  // an on_complete may be due. Bytes behind a refusal, or behind a request that asked for close, are
+  // taken and ignored. Not from inside a callback, and the session must outlive its callbacks; one
+  // worker's sessions share what on_head's views lie in, so feed no other one from inside on_head.
   [[nodiscard]] size_t feed(Bytes bytes) noexcept;
   void pause() noexcept;   // from inside a callback: stop after this event
   void resume() noexcept;
-  // From inside on_head: the bytes after this head are not HTTP (a WebSocket was accepted).
+  // From inside on_head: the bytes after this head are not HTTP (a WebSocket was accepted). Nothing
+  // is called after it, on_complete neither.
   void switch_protocol() noexcept;
 
   [[nodiscard]] bool refused() const noexcept;
@@ -86,7 +92,7 @@ class HttpSession {
   [[nodiscard]] bool in_body() const noexcept;
 
  private:
-  struct Parser;  // llhttp and its settings
+  struct Parser;  // llhttp and where we are
   std::unique_ptr<Parser> parser_;
 };
 
