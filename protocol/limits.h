@@ -195,6 +195,8 @@ inline constexpr size_t kConfigFileBytes = 1 * kMiB;
 // Connections the kernel completes before a worker accepts them; it may have a lower bound of its
 // own. Beyond: clients try again.
 inline constexpr int kListenBacklog = 4096;
+// Sockets a supervisor may pass by LISTEN_FDS. Beyond: not listened on.
+inline constexpr int kPassedSockets = 64;
 // How long a port stays tried that the workers of a killed gateway are just closing. Beyond: busy.
 inline constexpr auto kPortRetry = std::chrono::seconds(3);
 // Sockets that said nothing of an attach yet. Beyond: the oldest is hung up on.
