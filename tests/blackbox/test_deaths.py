@@ -1,0 +1,225 @@
+"""tests/blackbox/test_deaths.py -- processes die at the worst moment; only what messages.md allows is lost."""
+
+import signal
+import time
+
+import pytest
+
+from rogue import Rogue
+from support.gateway import Gateway
+from support.http_client import Closed
+from support.waiting import SLOWNESS, wait_until
+from support.websocket_client import WebSocket
+
+
+def test_without_a_consumer_a_request_is_held_and_then_refused():
+    with Gateway("--hold-timeout", "0.3", demo=0) as gateway, gateway.connect() as client:
+        begun = time.monotonic()
+        response = client.exchange("GET", "/")
+
+        assert response.status == 503 and int(response.header("retry-after")) >= 1
+        assert time.monotonic() - begun >= 0.25
+
+
+def test_a_held_request_is_answered_when_a_consumer_comes():
+    with Gateway("--hold-timeout", "30", demo=0) as gateway, gateway.connect() as client:
+        client.request("GET", "/plain")
+        with Rogue(gateway):
+            assert client.read_response().body == b"plain"
+
+
+def test_a_request_not_answered_in_time_is_504_and_its_late_answer_goes_nowhere():
+    with Gateway("--answer-timeout", "0.3", demo=0) as gateway, Rogue(gateway) as rogue:
+        with gateway.connect() as client:
+            assert client.exchange("GET", "/rogue/hold").status == 504
+        with gateway.connect() as client:
+            assert client.exchange("GET", "/rogue/answer-held").body == b"plain"
+            assert client.exchange("GET", "/plain").body == b"plain"
+        rogue.wait_said(r"answered late")
+
+
+def test_a_killed_consumers_request_is_502_at_once_and_the_next_is_answered_by_another():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as first, gateway.connect() as client:
+        client.request("GET", "/rogue/hold")
+        first.wait_taken(1)
+        with Rogue(gateway) as second:
+            begun = time.monotonic()
+            first.kill()
+
+            assert client.read_response().status == 502
+            assert time.monotonic() - begun < 1 * SLOWNESS
+            assert client.exchange("GET", "/plain").body == b"plain"
+            assert second.wait_taken(1) == ["http.request GET /plain"]
+
+
+def test_a_consumer_that_kills_itself_at_each_request_costs_each_one_502():
+    with Gateway(demo=0) as gateway:
+        for _ in range(10):
+            with Rogue(gateway), gateway.connect() as client:
+                assert client.exchange("GET", "/rogue/die").status == 502
+        with Rogue(gateway):
+            assert gateway.get("/plain").body == b"plain"
+
+
+def test_an_answer_cut_in_the_middle_cuts_the_connection():
+    with Gateway(demo=0) as gateway, Rogue(gateway), gateway.connect() as client:
+        client.request("GET", "/rogue/half")
+        head = client.read_head()
+        assert head.status == 200
+
+        with pytest.raises((Closed, ConnectionResetError)):
+            while client.read_chunk():
+                pass
+            raise AssertionError("a half answer looks whole")
+
+
+def test_pipelined_answers_keep_their_order_through_a_death():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as first, gateway.connect() as client:
+        client.request("GET", "/rogue/hold")
+        first.wait_taken(1)
+        with Rogue(gateway):
+            for _ in range(5):
+                client.request("GET", "/plain")
+            first.kill()
+
+            assert client.read_response().status == 502
+            answers = [client.read_response() for _ in range(5)]
+            assert [answer.status for answer in answers].count(200) >= 4
+
+
+def test_killed_demo_consumers_come_back():
+    with Gateway(demo=2) as gateway:
+        old = gateway.wait_role("demo consumer", 2)
+        for _ in old:
+            gateway.kill("demo consumer")
+
+        gateway.wait_role("demo consumer", 2, but_not=old)
+
+        assert gateway.get("/").body == b"Hello, World!"
+
+
+def test_websockets_survive_the_death_of_their_consumer_in_order():
+    with Gateway(demo=2) as gateway:
+        opened = [WebSocket.opened(gateway) for _ in range(40)]
+        for websocket in opened:
+            websocket.echo("before")
+        old = gateway.wait_role("demo consumer", 2)
+
+        gateway.kill("demo consumer")
+        for number, websocket in enumerate(opened):
+            for turn in range(5):
+                websocket.send_text(f"{number}.{turn}")
+
+        for number, websocket in enumerate(opened):
+            assert [websocket.read_message() for _ in range(5)] == [f"{number}.{turn}" for turn in range(5)]
+        gateway.wait_role("demo consumer", 2, but_not=old[:1])
+        for websocket in opened:
+            websocket.close()
+
+
+def test_what_a_dead_consumer_held_is_all_that_is_lost_of_a_stream_of_messages():
+    number = 3000
+    with Gateway(demo=2) as gateway:
+        websocket = WebSocket.opened(gateway)
+        websocket.echo("owned")
+        for i in range(number):
+            websocket.send_text(str(i))
+            if i == number // 2:
+                gateway.kill("demo consumer", 0)
+        websocket.send_text("end")
+
+        came = []
+        while (message := websocket.read_message()) != "end":
+            came.append(int(message))
+
+        assert came == sorted(set(came)), "a message came twice or out of order"
+        # In the hands of the dead: the messages it took and had not answered, a bounded number.
+        assert number - len(came) <= 64
+        websocket.close()
+
+
+def test_a_killed_worker_is_replaced_and_new_connections_work():
+    with Gateway(workers=1) as gateway:
+        old = gateway.wait_role("worker", 1)
+        lost = WebSocket.opened(gateway)
+        lost.echo("before")
+
+        gateway.kill("worker")
+
+        assert lost.client.is_closed()
+        lost.drop()
+        assert gateway.get("/").body == b"Hello, World!"  # waits in the accept queue meanwhile
+        gateway.wait_role("worker", 1, but_not=old)
+        WebSocket.opened(gateway).close()
+
+
+def test_the_others_connections_do_not_notice_a_workers_death():
+    with Gateway(workers=2) as gateway:
+        clients = [gateway.connect() for _ in range(60)]
+        assert all(client.exchange("GET", "/").status == 200 for client in clients)
+
+        gateway.kill("worker", 0)
+
+        answered = 0
+        for client in clients:
+            try:
+                answered += client.exchange("GET", "/").status == 200
+            except (Closed, ConnectionError):
+                pass
+            client.close()
+        assert 0 < answered < 60
+        assert all(gateway.get("/").status == 200 for _ in range(60))
+
+
+def test_a_dead_workers_websockets_get_their_disconnect_once_with_1006():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as rogue:
+        websocket = WebSocket.opened(gateway, "/rogue/ws")
+        websocket.send_text("note")
+        rogue.wait_taken(2)
+
+        gateway.kill("worker")
+
+        rogue.wait_taken(3)
+        assert rogue.taken() == ["websocket.connect  /rogue/ws", "websocket.receive  /rogue/ws note",
+                                 "websocket.disconnect  /rogue/ws 1006"]
+        websocket.drop()
+
+
+def test_a_worker_killed_again_and_again_always_comes_back():
+    with Gateway(workers=1) as gateway:
+        for _ in range(4):
+            old = gateway.wait_role("worker", 1)
+            gateway.kill("worker")
+            gateway.wait_role("worker", 1, but_not=old)
+            assert gateway.get("/").status == 200
+
+
+def test_a_killed_master_takes_everything_with_it_and_a_new_one_starts_in_its_place():
+    gateway = Gateway("--drain-timeout", "1", workers=2, demo=2)
+    try:
+        gateway.start()
+        pids = gateway.pids()
+
+        gateway.process.kill()
+        gateway.process.wait()
+
+        wait_until(lambda: not gateway.pids(), f"the processes of the dead master leave: {pids}", 15)
+        with Gateway(folder=gateway.folder, listen=f"127.0.0.1:{gateway.port}") as successor:
+            assert successor.get("/").status == 200
+    finally:
+        gateway.discard()
+
+
+def test_a_frozen_consumer_holds_up_only_what_it_has_taken():
+    with Gateway(demo=2) as gateway:
+        gateway.kill("demo consumer", 0, signal.SIGSTOP)
+        clients = [gateway.connect(20) for _ in range(20)]
+        for client in clients:
+            client.request("GET", "/")
+        wait_until(lambda: gateway.get("/").status == 200, "somebody answers")
+
+        gateway.kill("demo consumer", 0, signal.SIGCONT)
+
+        assert all(client.read_response().status == 200 for client in clients)
+        for client in clients:
+            client.close()
