@@ -17,7 +17,8 @@ namespace sluice::shm {
 class ArenaSource {
  public:
   virtual ~ArenaSource() = default;
-  // The arena of that incarnation, or nothing when the process is gone. May block on the master briefly.
+  // The arena of that incarnation, or nothing when the process is gone. May block on the master
+  // briefly.
   [[nodiscard]] virtual Fd fetch(ProcessIndex process, uint32_t incarnation) noexcept = 0;
 };
 
@@ -37,7 +38,8 @@ class Arenas {
   // The payload of a block of ours, to write; CHECKs that it is ours.
   [[nodiscard]] std::span<std::byte> own(BlockIndex block) const noexcept;
   [[nodiscard]] bool is_own(BlockIndex block) const noexcept;
-  // The payload of any block; empty when its arena cannot be had. Another process may be writing it.
+  // The payload of any block; empty when its arena cannot be had. Another process may be writing
+  // it.
   [[nodiscard]] std::span<const std::byte> payload(BlockIndex block) noexcept;
 
  private:

@@ -8,8 +8,8 @@ using enum std::memory_order;
 
 constexpr uint8_t kHeld = 1;
 constexpr uint8_t kHeldAndBack = 2;
-constexpr uint32_t kRefillBatch = 32;   // blocks taken from the free queue at once
-constexpr uint32_t kMaxLinks = 64;      // of one chain: four times what the largest message needs
+constexpr uint32_t kRefillBatch = 32;  // blocks taken from the free queue at once
+constexpr uint32_t kMaxLinks = 64;     // of one chain: four times what the largest message needs
 
 }  // namespace
 
@@ -81,7 +81,8 @@ void BlockPool::give_back(BlockIndex block) noexcept {
     return;
   }
   segment_.envelope(block)->queue.store(
-      queue_id(QueueKind::kFree, place.arena * 8u + place.size_class), relaxed);  // before the stamp
+      queue_id(QueueKind::kFree, place.arena * 8u + place.size_class),
+      relaxed);  // before the stamp
   // The queue has a cell for every block: full or corrupt means scribbled, and the block stays ours
   // until recovery takes it.
   static_cast<void>(segment_.free_queue(place.arena, place.size_class).try_push(block, me_));
@@ -99,8 +100,8 @@ void BlockPool::free(BlockIndex block) noexcept {
     Stamp stamp{envelope->stamp.load(acquire)};
     if (stamp.state() != BlockState::kLinked) break;
     uint64_t expected = stamp.word;
-    if (!envelope->stamp.compare_exchange_strong(
-            expected, stamp.next(me_, BlockState::kOwned).word, acq_rel, relaxed)) {
+    if (!envelope->stamp.compare_exchange_strong(expected, stamp.next(me_, BlockState::kOwned).word,
+                                                 acq_rel, relaxed)) {
       break;
     }
     envelope->next.store(0, relaxed);  // ours now

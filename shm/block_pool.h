@@ -1,8 +1,9 @@
 // shm/block_pool.h -- claims blocks of our own arena, and gives back any block we own.
 //
-// Only an arena's own process claims from it, so one flood cannot take another process's last block.
-// Freed blocks come back through the arena's free queues; our own go straight onto a private stock
-// (their stamps say owned-by-us, so recovery finds them). Blocks never used yet are counted, not listed.
+// Only an arena's own process claims from it, so one flood cannot take another process's last
+// block. Freed blocks come back through the arena's free queues; our own go straight onto a private
+// stock (their stamps say owned-by-us, so recovery finds them). Blocks never used yet are counted,
+// not listed.
 #pragma once
 
 #include <array>
@@ -42,7 +43,7 @@ class BlockPool {
   ProcessIndex me_;
   std::array<std::vector<BlockIndex>, kClasses> stock_;
   std::array<uint32_t, kClasses> fresh_{};  // blocks from here on were never used
-  std::vector<uint8_t> held_;  // by number in our arena: 1 held, 2 held and set aside
+  std::vector<uint8_t> held_;               // by number in our arena: 1 held, 2 held and set aside
   BlockIndex first_own_ = 0;
 };
 

@@ -131,13 +131,19 @@ PushOutcome ChannelLayer::push(OwnerQueue queue, uint32_t id, BlockIndex block) 
   const PushOutcome outcome = queue.try_push(block, me_.index);
   if (outcome != PushOutcome::kFull) return outcome;
   // What was withdrawn leaves at the head: a full writer may clear it away and try once more.
-  BlockIndex withdrawn = kNoBlock;
+  return free_withdrawn(queue) ? queue.try_push(block, me_.index) : PushOutcome::kFull;
+}
+
+bool ChannelLayer::free_withdrawn(OwnerQueue queue) noexcept {
+  BlockIndex block = kNoBlock;
+  bool withdrawn = false;
   bool any = false;
-  while (queue.try_pop_withdrawn(me_.index, withdrawn)) {
-    pool_.free(withdrawn);
+  while (queue.try_pop(me_.index, block, withdrawn, OwnerQueue::Which::kWithdrawn) ==
+         PopOutcome::kTaken) {
+    pool_.free(block);
     any = true;
   }
-  return any ? queue.try_push(block, me_.index) : PushOutcome::kFull;
+  return any;
 }
 
 // ---- ChannelLayer: sending ----------------------------------------------------------------------
@@ -208,9 +214,12 @@ Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) n
   CHECK(envelope != nullptr);
   const uint64_t generation = Stamp{envelope->stamp.load(relaxed)}.generation();  // ours
   switch (push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), block)) {
-    case PushOutcome::kPushed: break;
-    case PushOutcome::kFull: return Error::kChannelFull;
-    case PushOutcome::kCorrupt: return Error::kSegmentCorrupt;
+    case PushOutcome::kPushed:
+      break;
+    case PushOutcome::kFull:
+      return Error::kChannelFull;
+    case PushOutcome::kCorrupt:
+      return Error::kSegmentCorrupt;
   }
   will_ring_process(reader.index);
   return Sent{block, generation, generation + 1};
@@ -227,8 +236,8 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexc
   Sent sent;
   const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
   if (!head.ok()) return head.error();
-  const uint32_t ring = (route.about.worker - 2u) * segment_.geometry().connections_per_worker +
-                        route.about.slot;
+  const uint32_t ring =
+      (route.about.worker - 2u) * segment_.geometry().connections_per_worker + route.about.slot;
   OwnerQueue queue = segment_.reply_ring(route.about.worker, route.about.slot);
   PushOutcome outcome = push(queue, queue_id(QueueKind::kReply, ring), *head);
   if (outcome == PushOutcome::kFull) {
@@ -251,7 +260,8 @@ Progress ChannelLayer::progress(const Sent& sent, ProcessIndex& taker) const noe
   if (envelope == nullptr) return Progress::kOver;
   const Stamp stamp{envelope->stamp.load(acquire)};  // [S]
   const uint64_t queued = sent.queued_generation & ((uint64_t{1} << 40) - 1);
-  if (stamp.generation() == queued && stamp.state() == BlockState::kQueued) return Progress::kUnread;
+  if (stamp.generation() == queued && stamp.state() == BlockState::kQueued)
+    return Progress::kUnread;
   if (stamp.generation() == queued + 1 && stamp.state() == BlockState::kOwned) {
     taker = stamp.owner();
     return Progress::kTaken;

@@ -45,17 +45,17 @@ class Claim {
  private:
   friend class ChannelLayer;
   BlockPool* pool_ = nullptr;
-  BlockIndex block_ = kNoBlock;       // kNoBlock while pool_ is set: a chain, gathered in buffer_
+  BlockIndex block_ = kNoBlock;  // kNoBlock while pool_ is set: a chain, gathered in buffer_
   std::span<std::byte> space_{};
   std::vector<std::byte> buffer_;
 };
 
 // What goes into the payload's header beside the bytes.
 struct Route {
-  uint32_t channel = kNoChannel;    // the logical channel
-  ReplyAddress about{};             // the exchange or connection it is about or meant for
-  uint64_t expires_ms = 0;          // monotonic; 0: send() uses the channel's expiry, others never
-  BlockIndex answered_block = kNoBlock;   // of a reply: which request block it answers, as received
+  uint32_t channel = kNoChannel;  // the logical channel
+  ReplyAddress about{};           // the exchange or connection it is about or meant for
+  uint64_t expires_ms = 0;        // monotonic; 0: send() uses the channel's expiry, others never
+  BlockIndex answered_block = kNoBlock;  // of a reply: which request block it answers, as received
   uint64_t answered_generation = 0;
 };
 
@@ -83,7 +83,8 @@ class Delivery {
   // The payload's header, copied once and checked against the segment.
   [[nodiscard]] const PayloadHeader& header() const noexcept { return header_; }
   [[nodiscard]] ReplyAddress about() const noexcept {
-    return {header_.worker, header_.incarnation, header_.slot, header_.slot_generation, header_.ordinal};
+    return {header_.worker, header_.incarnation, header_.slot, header_.slot_generation,
+            header_.ordinal};
   }
   // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile.
   [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
@@ -133,9 +134,11 @@ class ChannelLayer {
   // -- sending. On success the claim is spent; on an error it is still the caller's. `length` bytes
   // of its space are the message.
   // To whoever reads the channel next. kChannelFull, kSegmentCorrupt.
-  [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length, Route route) noexcept;
+  [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length,
+                                  Route route) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
-  [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length, Route route) noexcept;
+  [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length,
+                                     Route route) noexcept;
   // A block of ours whose payload (header and all) is written already, or one being handed back.
   [[nodiscard]] Result<Sent> send_block_to(ProcessName reader, BlockIndex block) noexcept;
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
@@ -149,11 +152,13 @@ class ChannelLayer {
   // Takes back a message nobody took yet. False: somebody did, or it is over.
   [[nodiscard]] bool withdraw(const Sent& sent) noexcept;
   void free_block(BlockIndex block) noexcept { pool_.free(block); }
+  // Frees what was withdrawn and has come to the head of a queue; true if anything was.
+  bool free_withdrawn(OwnerQueue queue) noexcept;
 
   // -- reading
   // From now on try_receive() looks at this channel too, and senders see a reader.
   void start_reading(uint32_t channel);
-  void stop_reading() noexcept;  // all of them
+  void stop_reading() noexcept;                                    // all of them
   [[nodiscard]] bool has_reader(uint32_t channel) const noexcept;  // a living one
   // The next message of the inbox or of a channel read, each in turn; nothing when none waits.
   [[nodiscard]] std::optional<Delivery> try_receive() noexcept;
@@ -173,7 +178,8 @@ class ChannelLayer {
                                                 uint64_t expires_ms, Sent& sent) noexcept;
   [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
-  [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, BlockIndex head, Sent sent) noexcept;
+  [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, BlockIndex head,
+                                    Sent sent) noexcept;
   [[nodiscard]] std::optional<Delivery> take(OwnerQueue queue, ChannelRecord* channel) noexcept;
   [[nodiscard]] bool fill(Delivery& delivery) noexcept;
   [[nodiscard]] bool gather(Delivery& delivery, std::span<const std::byte> first) noexcept;

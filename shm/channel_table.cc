@@ -126,7 +126,8 @@ void ChannelTable::recover(ProcessIndex dead) noexcept {
   for (uint32_t index = 0; index < segment_.geometry().channels; ++index) {
     ChannelRecord* record = segment_.channel(index);
     uint64_t truth = record->truth.load(acquire);  // [N]
-    if ((truth & 0xffffffff) != (uint64_t{dead} << 16 | static_cast<uint64_t>(ChannelState::kOwned))) {
+    if ((truth & 0xffffffff) !=
+        (uint64_t{dead} << 16 | static_cast<uint64_t>(ChannelState::kOwned))) {
       continue;
     }
     // Shown in the directory before its maker died: finish; never shown: free.

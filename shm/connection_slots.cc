@@ -147,8 +147,7 @@ void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept {
 Result<ConnectionRecord*> find_connection(const Segment& segment,
                                           const ReplyAddress& address) noexcept {
   ConnectionRecord* record = segment.connection(address.worker, address.slot);
-  if (record == nullptr ||
-      !ProcessTable(segment).is_live({address.worker, address.incarnation})) {
+  if (record == nullptr || !ProcessTable(segment).is_live({address.worker, address.incarnation})) {
     return Error::kConnectionGone;
   }
   const uint64_t state = record->state.load(acquire);  // [G]

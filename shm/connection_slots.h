@@ -1,8 +1,9 @@
-// shm/connection_slots.h -- a worker's connections as others see them: state, owner, reply ring, and
-// the ready bitmap that tells the worker which rings to look at.
+// shm/connection_slots.h -- a worker's connections as others see them: state, owner, reply ring,
+// and the ready bitmap that tells the worker which rings to look at.
 //
-// C1  A slot's generation grows by one each time it is opened; a reply for another generation is refused.
-// C2  Producers set ready bits after publishing, from the lowest level up, each level whatever the
+// C1  A slot's generation grows by one each time it is opened; a reply for another generation is
+// refused. C2  Producers set ready bits after publishing, from the lowest level up, each level
+// whatever the
 //     others hold; the worker clears from the top down and then looks. A set bit may be false, a
 //     published reply is never without one (recovery sets all bits after a death).
 #pragma once
@@ -69,8 +70,10 @@ class ConnectionSlots {
 // Marks a slot ready (C2). The caller published before and rings after.
 void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept;
 // Takes the connection for `me` if nobody living owns it and the address is still good.
-[[nodiscard]] bool take_connection(const Segment& segment, const ReplyAddress& address, ProcessName me) noexcept;
+[[nodiscard]] bool take_connection(const Segment& segment, const ReplyAddress& address,
+                                   ProcessName me) noexcept;
 // kConnectionGone when the worker, the incarnation or the generation is over.
-[[nodiscard]] Result<ConnectionRecord*> find_connection(const Segment& segment, const ReplyAddress& address) noexcept;
+[[nodiscard]] Result<ConnectionRecord*> find_connection(const Segment& segment,
+                                                        const ReplyAddress& address) noexcept;
 
 }  // namespace sluice::shm

@@ -10,7 +10,8 @@
 // Q3  head and tail may lag behind; whoever meets a lagging one moves it on.
 // Q4  A cell is overwritten only after its block was taken and head has passed it.
 // Q5  A block leaves its taker's hands only after head has passed its position: the taker moved
-//     head on itself, or recovery did for it. So a stamp read while head stood there is of this push.
+//     head on itself, or recovery did for it. So a stamp read while head stood there is of this
+//     push.
 // Q6  Content nobody honest can have written ends in kCorrupt after a bounded number of steps.
 //
 // Atomic is std::atomic<uint64_t> here and a stepped stand-in in tests/model.
@@ -34,7 +35,12 @@ class BasicOwnerQueue {
   // `size` a power of two, at least 2; capacity in 1..size.
   BasicOwnerQueue(Atomic& head, Atomic& tail, Atomic* cells, uint32_t size, uint32_t capacity,
                   Stamps stamps) noexcept
-      : head_(head), tail_(tail), cells_(cells), size_(size), capacity_(capacity), stamps_(stamps) {}
+      : head_(head),
+        tail_(tail),
+        cells_(cells),
+        size_(size),
+        capacity_(capacity),
+        stamps_(stamps) {}
 
   // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits.
   [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me) noexcept {
@@ -42,20 +48,25 @@ class BasicOwnerQueue {
     Atomic* word = stamps_.stamp(block);
     if (word == nullptr) return PushOutcome::kCorrupt;
     const Stamp stamp{word->load(relaxed)};  // ours: nobody else writes it now
-    word->store(stamp.next(me, BlockState::kQueued).word, release);  // [S] pairs with [S] in try_pop
+    word->store(stamp.next(me, BlockState::kQueued).word,
+                release);       // [S] pairs with [S] in try_pop
     CRASH_POINT(push_stamped);  // queued by the dead, in no cell: recovery frees it
     for (uint32_t step = 0; step < kMaxSteps; ++step) {
-      uint64_t tail = tail_.load(acquire);          // [T]
-      uint64_t cell = at(tail).load(acquire);       // [C]
-      if (lap_in(cell) == lap(tail)) { advance(tail_, tail); continue; }  // Q3
+      uint64_t tail = tail_.load(acquire);     // [T]
+      uint64_t cell = at(tail).load(acquire);  // [C]
+      if (lap_in(cell) == lap(tail)) {
+        advance(tail_, tail);
+        continue;
+      }                                             // Q3
       if (lap_in(cell) + 1 != lap(tail)) continue;  // our tail is old
-      if (is_full(tail, me)) {
+      if (is_full(tail)) {
         word->store(stamp.next(me, BlockState::kQueued).next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
       }
       // [C] pairs with [C] here and in try_pop: who sees this lap sees the stamp and the bytes.
       if (at(tail).compare_exchange_strong(cell, pack(lap(tail), block), acq_rel, acquire)) {
-        CRASH_POINT(push_published);  // the push is complete; the next one to come moves tail for us
+        CRASH_POINT(
+            push_published);  // the push is complete; the next one to come moves tail for us
         advance(tail_, tail);
         return PushOutcome::kPushed;
       }
@@ -65,12 +76,15 @@ class BasicOwnerQueue {
   }
 
   // Takes the oldest block for `me`. `withdrawn` tells that its sender took it back: `me` owns it
-  // and frees it, the message counts for nothing.
-  [[nodiscard]] PopOutcome try_pop(ProcessIndex me, BlockIndex& block, bool& withdrawn) noexcept {
+  // and frees it, the message counts for nothing. kWithdrawn leaves every other block where it is:
+  // a full writer clears the head that way.
+  enum class Which : uint8_t { kAny, kWithdrawn };
+  [[nodiscard]] PopOutcome try_pop(ProcessIndex me, BlockIndex& block, bool& withdrawn,
+                                   Which which = Which::kAny) noexcept {
     using enum std::memory_order;
     for (uint32_t step = 0; step < kMaxSteps; ++step) {
-      const uint64_t head = head_.load(acquire);          // [H]
-      const uint64_t cell = at(head).load(acquire);       // [C]
+      const uint64_t head = head_.load(acquire);     // [H]
+      const uint64_t cell = at(head).load(acquire);  // [C]
       if (lap_in(cell) != lap(head)) {
         // One lap behind at an unmoved head: nothing published here yet.
         if (lap_in(cell) + 1 == lap(head) && head_.load(acquire) == head) return PopOutcome::kEmpty;
@@ -82,12 +96,14 @@ class BasicOwnerQueue {
         advance(head_, head);
         return PopOutcome::kCorrupt;
       }
-      Stamp stamp{word->load(acquire)};                   // [S]
-      if (head_.load(acquire) != head) continue;          // Q5: the stamp may be of a later push
-      if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) {
+      Stamp stamp{word->load(acquire)};           // [S]
+      if (head_.load(acquire) != head) continue;  // Q5: the stamp may be of a later push
+      if (waits(stamp)) {
+        if (which == Which::kWithdrawn && stamp.state() == BlockState::kQueued)
+          return PopOutcome::kEmpty;
         uint64_t expected = stamp.word;
-        if (word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word, acq_rel,
-                                          acquire)) {
+        if (word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word,
+                                          acq_rel, acquire)) {
           CRASH_POINT(pop_taken);  // ours by stamp; recovery moves head on before it gives us up
           advance(head_, head);
           block = index;
@@ -100,26 +116,6 @@ class BasicOwnerQueue {
     return PopOutcome::kCorrupt;  // Q6
   }
 
-  // Takes the block at the head for `me` if its sender withdrew it; false for any other.
-  [[nodiscard]] bool try_pop_withdrawn(ProcessIndex me, BlockIndex& block) noexcept {
-    using enum std::memory_order;
-    const uint64_t head = head_.load(acquire);     // [H]
-    const uint64_t cell = at(head).load(acquire);  // [C]
-    if (lap_in(cell) != lap(head)) return false;
-    block = block_in(cell);
-    Atomic* word = stamps_.stamp(block);
-    if (word == nullptr) return false;
-    const Stamp stamp{word->load(acquire)};        // [S]
-    if (head_.load(acquire) != head || stamp.state() != BlockState::kWithdrawn) return false;  // Q5
-    uint64_t expected = stamp.word;
-    if (!word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word, acq_rel,
-                                       acquire)) {
-      return false;
-    }
-    advance(head_, head);
-    return true;
-  }
-
   // True when no published block waits; a hint the moment it is given.
   [[nodiscard]] bool empty() const noexcept {
     using enum std::memory_order;
@@ -130,7 +126,8 @@ class BasicOwnerQueue {
   // Messages waiting, about: head may overtake a lagging tail, so the difference is signed.
   [[nodiscard]] uint32_t depth() const noexcept {
     using enum std::memory_order;
-    const auto waiting = static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));  // [T] [H]
+    const auto waiting =
+        static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));  // [T] [H]
     return waiting < 0 ? 0 : waiting > size_ ? size_ : static_cast<uint32_t>(waiting);
   }
 
@@ -144,9 +141,9 @@ class BasicOwnerQueue {
       if (lap_in(cell) != lap(head)) return;
       Atomic* word = stamps_.stamp(block_in(cell));
       if (word != nullptr) {
-        const Stamp stamp{word->load(acquire)};      // [S]
+        const Stamp stamp{word->load(acquire)};  // [S]
         if (head_.load(acquire) != head) continue;
-        if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) return;
+        if (waits(stamp)) return;
       }
       advance(head_, head);
     }
@@ -167,8 +164,15 @@ class BasicOwnerQueue {
  private:
   static constexpr uint32_t kMaxSteps = 1u << 20;  // Q6; honest contention needs a handful
 
-  static constexpr uint32_t lap_in(uint64_t cell) noexcept { return static_cast<uint32_t>(cell >> 32); }
-  static constexpr BlockIndex block_in(uint64_t cell) noexcept { return static_cast<BlockIndex>(cell); }
+  static constexpr bool waits(Stamp stamp) noexcept {
+    return stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
+  }
+  static constexpr uint32_t lap_in(uint64_t cell) noexcept {
+    return static_cast<uint32_t>(cell >> 32);
+  }
+  static constexpr BlockIndex block_in(uint64_t cell) noexcept {
+    return static_cast<BlockIndex>(cell);
+  }
   static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept {
     return uint64_t{lap} << 32 | block;
   }
@@ -188,26 +192,17 @@ class BasicOwnerQueue {
     end.compare_exchange_strong(seen, seen + 1, acq_rel, acquire);  // [H] [T]
   }
 
-  // At capacity with a head block that really still waits. A taken one is stepped over.
-  [[nodiscard]] bool is_full(uint64_t tail, ProcessIndex me) noexcept {
+  // At capacity with a head block that really still waits: a taken one is stepped over. Signed,
+  // because head may overtake a lagging tail. A tail that moved on says nothing: look again.
+  [[nodiscard]] bool is_full(uint64_t tail) noexcept {
     using enum std::memory_order;
-    static_cast<void>(me);
-    for (uint32_t step = 0; step <= size_; ++step) {
-      const uint64_t head = head_.load(acquire);  // [H]
-      if (static_cast<int64_t>(tail - head) < static_cast<int64_t>(capacity_)) return false;
-      const uint64_t cell = at(head).load(acquire);  // [C]
-      if (lap_in(cell) != lap(head)) return tail_.load(acquire) == tail;
-      Atomic* word = stamps_.stamp(block_in(cell));
-      if (word != nullptr) {
-        const Stamp stamp{word->load(acquire)};  // [S]
-        if (head_.load(acquire) != head) continue;
-        if (stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn) {
-          return tail_.load(acquire) == tail;
-        }
-      }
-      advance(head_, head);
-    }
-    return true;
+    const auto full = [&] {
+      return static_cast<int64_t>(tail - head_.load(acquire)) >=
+             static_cast<int64_t>(capacity_);  // [H]
+    };
+    if (!full()) return false;
+    settle_head();
+    return full() && tail_.load(acquire) == tail;  // [T]
   }
 
   Atomic& head_;

@@ -57,9 +57,13 @@ std::optional<Delivery> ChannelLayer::take(OwnerQueue queue, ChannelRecord* chan
     BlockIndex block = kNoBlock;
     bool withdrawn = false;
     switch (queue.try_pop(me_.index, block, withdrawn)) {
-      case PopOutcome::kEmpty: return std::nullopt;
-      case PopOutcome::kCorrupt: ++drops_.corrupt; continue;
-      case PopOutcome::kTaken: break;
+      case PopOutcome::kEmpty:
+        return std::nullopt;
+      case PopOutcome::kCorrupt:
+        ++drops_.corrupt;
+        continue;
+      case PopOutcome::kTaken:
+        break;
     }
     Delivery delivery;
     delivery.pool_ = &pool_;
@@ -141,9 +145,9 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
   const size_t turns = reading_.size() + 1;
   for (size_t i = 0; i < turns; ++i) {
     const size_t turn = (next_reading_ + i) % turns;
-    std::optional<Delivery> delivery =
-        turn == 0 ? take(segment_.inbox(me_.index), nullptr)
-                  : take(segment_.channel_queue(reading_[turn - 1]), segment_.channel(reading_[turn - 1]));
+    std::optional<Delivery> delivery = turn == 0 ? take(segment_.inbox(me_.index), nullptr)
+                                                 : take(segment_.channel_queue(reading_[turn - 1]),
+                                                        segment_.channel(reading_[turn - 1]));
     if (delivery) {
       next_reading_ = (turn + 1) % turns;
       return delivery;
@@ -169,7 +173,8 @@ void ChannelLayer::start_reading(uint32_t channel) {
 
 void ChannelLayer::stop_reading() noexcept {
   stop_waiting();
-  for (const uint32_t channel : reading_) set_bit(segment_.channel(channel)->readers, me_.index, false);
+  for (const uint32_t channel : reading_)
+    set_bit(segment_.channel(channel)->readers, me_.index, false);
   reading_.clear();
   next_reading_ = 0;
 }
@@ -179,24 +184,26 @@ bool ChannelLayer::has_reader(uint32_t channel) const noexcept {
   if (record == nullptr) return false;
   const uint32_t words = (segment_.geometry().processes + 63) / 64;
   for (uint32_t w = 0; w < words; ++w) {
-    if (record->readers.words[w].load(relaxed) != 0) return true;  // recovery clears the dead's bits
+    if (record->readers.words[w].load(relaxed) != 0)
+      return true;  // recovery clears the dead's bits
   }
   return false;
 }
 
 bool ChannelLayer::anything_waiting() const noexcept {
   if (!segment_.inbox(me_.index).empty()) return true;
-  return std::any_of(reading_.begin(), reading_.end(), [this](uint32_t channel) {
-    return !segment_.channel_queue(channel).empty();
-  });
+  return std::any_of(reading_.begin(), reading_.end(),
+                     [this](uint32_t channel) { return !segment_.channel_queue(channel).empty(); });
 }
 
 void ChannelLayer::wait_on_channels() noexcept {
-  for (const uint32_t channel : reading_) set_bit(segment_.channel(channel)->waiters, me_.index, true);
+  for (const uint32_t channel : reading_)
+    set_bit(segment_.channel(channel)->waiters, me_.index, true);
 }
 
 void ChannelLayer::stop_waiting() noexcept {
-  for (const uint32_t channel : reading_) set_bit(segment_.channel(channel)->waiters, me_.index, false);
+  for (const uint32_t channel : reading_)
+    set_bit(segment_.channel(channel)->waiters, me_.index, false);
 }
 
 void ChannelLayer::pass_on() noexcept {

@@ -39,7 +39,8 @@ std::optional<OwnerQueue> queue_of(const Segment& segment, uint32_t queue) noexc
   const Geometry& g = segment.geometry();
   const uint32_t index = queue & 0x0fffffff;
   switch (kind_of(queue)) {
-    case QueueKind::kNone: return std::nullopt;
+    case QueueKind::kNone:
+      return std::nullopt;
     case QueueKind::kChannel:
       if (index >= g.channels) return std::nullopt;
       return segment.channel_queue(index);
@@ -62,8 +63,8 @@ std::vector<OwedDisconnect> Recovery::owed_by(ProcessName worker) {
   const Segment& segment = layer_.segment();
   const ProcessRecord* process = segment.process(worker.index);
   if (process == nullptr || !segment.is_worker(worker.index)) return owed;
-  const uint32_t slots = std::min(process->used_slots.load(acquire),
-                                  segment.geometry().connections_per_worker);
+  const uint32_t slots =
+      std::min(process->used_slots.load(acquire), segment.geometry().connections_per_worker);
   for (uint32_t slot = 0; slot < slots; ++slot) {
     const ConnectionRecord& record = *segment.connection(worker.index, slot);
     const uint64_t state = record.state.load(acquire);
@@ -285,9 +286,7 @@ bool Recovery::nothing_left(ProcessName name) const {
   const Segment& segment = layer_.segment();
   for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
     if (segment.channel(channel)->truth.load(acquire) == 0) continue;  // never used
-    OwnerQueue queue = segment.channel_queue(channel);
-    BlockIndex withdrawn = kNoBlock;
-    while (queue.try_pop_withdrawn(layer_.me().index, withdrawn)) layer_.free_block(withdrawn);
+    static_cast<void>(layer_.free_withdrawn(segment.channel_queue(channel)));
   }
   Published published(segment);
   const ClassCounts& counts = segment.blocks_of(name.index);
@@ -300,7 +299,8 @@ bool Recovery::nothing_left(ProcessName name) const {
       const Stamp stamp{envelope.stamp.load(acquire)};
       switch (stamp.state()) {
         case BlockState::kFree:
-        case BlockState::kLinked: break;  // a link's head decides
+        case BlockState::kLinked:
+          break;  // a link's head decides
         case BlockState::kQueued: {
           const uint32_t queue = envelope.queue.load(relaxed);
           // A living process may be about to publish it in the free queue.
@@ -311,7 +311,8 @@ bool Recovery::nothing_left(ProcessName name) const {
         }
         case BlockState::kOwned:
         case BlockState::kWithdrawn:
-        default: return false;
+        default:
+          return false;
       }
     }
   }

@@ -1,12 +1,17 @@
-// shm/recovery.h -- returns what a dead process held. Run by the master for every death it has proven.
+// shm/recovery.h -- returns what a dead process held. Run by the master for every death it has
+// proven.
 //
-// R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from that
+// R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from
+// that
 //     very word: it may run beside the living, again, or twice at once, and be killed at any step.
-// R2  A worker acts on a death, stores Header::deaths in its seen_deaths, and after settled_deaths has
-//     reached that number nothing more of the dead inbox comes back to it. What the dead held in hand goes back to the process whose arena it lies in (Returned::kTaken),
-//     which knows what it was for; what lay in the dead inbox goes back too, as kUnread, after every
-//     living worker has seen the death (decisions.md 4), so nothing newer overtakes it.
-// R3  The row of the dead is given out again only when no stamp names it and no block of its arena is
+// R2  A worker acts on a death, stores Header::deaths in its seen_deaths, and after settled_deaths
+// has
+//     reached that number nothing more of the dead inbox comes back to it. What the dead held in
+//     hand goes back to the process whose arena it lies in (Returned::kTaken), which knows what it
+//     was for; what lay in the dead inbox goes back too, as kUnread, after every living worker has
+//     seen the death (decisions.md 4), so nothing newer overtakes it.
+// R3  The row of the dead is given out again only when no stamp names it and no block of its arena
+// is
 //     in anybody's hands.
 #pragma once
 
@@ -35,11 +40,11 @@ class Recovery {
   // What a dead worker's connections still owe: ask before on_death(), which closes them.
   [[nodiscard]] std::vector<OwedDisconnect> owed_by(ProcessName worker);
 
-  // A process was proven dead: marks it so, counts the death, rings the workers to see it, and takes
-  // back what it held in hand. Call once per death.
+  // A process was proven dead: marks it so, counts the death, rings the workers to see it, and
+  // takes back what it held in hand. Call once per death.
   void on_death(ProcessName dead);
-  // Carries on with what has to wait: call every few milliseconds while busy() and after each death.
-  // Gives the rows that became free; their arenas' memfds may be closed.
+  // Carries on with what has to wait: call every few milliseconds while busy() and after each
+  // death. Gives the rows that became free; their arenas' memfds may be closed.
   [[nodiscard]] std::vector<ProcessName> advance();
   [[nodiscard]] bool busy() const noexcept { return !deaths_.empty(); }
   // Sleepers with work waiting, everywhere: a ringer may have died before it rang.
@@ -55,8 +60,8 @@ class Recovery {
  private:
   struct Death {
     ProcessName name;
-    uint64_t number = 0;          // Header::deaths when it was counted
-    std::vector<BlockIndex> unread;    // of the dead inbox, in our hands until their worker has seen
+    uint64_t number = 0;             // Header::deaths when it was counted
+    std::vector<BlockIndex> unread;  // of the dead inbox, in our hands until their worker has seen
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
   };
   void sweep(Death& death);

@@ -25,7 +25,9 @@ namespace ipc = boost::interprocess;
 class MemfdMapping {
  public:
   MemfdMapping(int memfd, ipc::mode_t mode) noexcept : memfd_(memfd), mode_(mode) {}
-  [[nodiscard]] ipc::mapping_handle_t get_mapping_handle() const noexcept { return {memfd_, false}; }
+  [[nodiscard]] ipc::mapping_handle_t get_mapping_handle() const noexcept {
+    return {memfd_, false};
+  }
   [[nodiscard]] ipc::mode_t get_mode() const noexcept { return mode_; }
 
  private:
@@ -170,16 +172,20 @@ OwnerQueue Segment::channel_queue(uint32_t index) const noexcept {
   const uint32_t size = geometry_.channel_cells;
   uint32_t capacity = record->capacity.load(std::memory_order_relaxed);  // a plain setting
   if (capacity == 0 || capacity > size) capacity = size;
-  return {record->ends.head, record->ends.tail,
-          at<Word>(offsets_.channel_cells) + uint64_t{index} * size, size, capacity, stamps()};
+  return {record->ends.head,
+          record->ends.tail,
+          at<Word>(offsets_.channel_cells) + uint64_t{index} * size,
+          size,
+          capacity,
+          stamps()};
 }
 
 OwnerQueue Segment::inbox(uint32_t process) const noexcept {
   CHECK(process < geometry_.processes);
   const uint32_t size = geometry_.inbox_cells;
   QueueEnds& ends = at<QueueEnds>(offsets_.inbox_ends)[process];
-  return {ends.head, ends.tail, at<Word>(offsets_.inbox_cells) + uint64_t{process} * size, size,
-          size, stamps()};
+  return {ends.head, ends.tail, at<Word>(offsets_.inbox_cells) + uint64_t{process} * size,
+          size,      size,      stamps()};
 }
 
 OwnerQueue Segment::reply_ring(ProcessIndex worker, uint32_t slot) const noexcept {
@@ -192,7 +198,8 @@ OwnerQueue Segment::free_queue(uint32_t process, uint32_t size_class) const noex
   CHECK(process < geometry_.processes && size_class < kClasses);
   const ArenaShape& shape = shape_of(process);
   Word* cells = at<Word>(offsets_.free_cells) +
-                uint64_t{process} * free_cells_per_process(geometry_) + shape.free_cells[size_class];
+                uint64_t{process} * free_cells_per_process(geometry_) +
+                shape.free_cells[size_class];
   const uint32_t size = shape.free_cells[size_class + 1] - shape.free_cells[size_class];
   QueueEnds& ends = at<QueueEnds>(offsets_.free_ends)[process * kClasses + size_class];
   return {ends.head, ends.tail, cells, size, size, stamps()};

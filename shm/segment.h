@@ -75,8 +75,10 @@ class Segment {
   [[nodiscard]] const ClassCounts& blocks_of(uint32_t process) const noexcept {
     return is_worker(process) ? geometry_.worker_blocks : geometry_.other_blocks;
   }
-  [[nodiscard]] BlockIndex block_at(ProcessIndex arena, uint32_t size_class, uint32_t number) const noexcept;
-  [[nodiscard]] bool place_of(BlockIndex block, BlockPlace& place) const noexcept;  // false: none such
+  [[nodiscard]] BlockIndex block_at(ProcessIndex arena, uint32_t size_class,
+                                    uint32_t number) const noexcept;
+  [[nodiscard]] bool place_of(BlockIndex block,
+                              BlockPlace& place) const noexcept;  // false: none such
   [[nodiscard]] uint64_t arena_bytes(uint32_t process) const noexcept {
     return shape_of(process).offset[kClasses];
   }
@@ -87,7 +89,8 @@ class Segment {
 
  private:
   Segment() = default;
-  template <class T> [[nodiscard]] T* at(uint64_t offset) const noexcept {
+  template <class T>
+  [[nodiscard]] T* at(uint64_t offset) const noexcept {
     return reinterpret_cast<T*>(static_cast<std::byte*>(region_.get_address()) + offset);
   }
   void remember(const Geometry& geometry) noexcept;

@@ -25,7 +25,8 @@ bool count_queue(const Segment& segment, uint32_t id,
       return;
     }
     const BlockState state = Stamp{envelope->stamp.load(acquire)}.state();
-    if (state != BlockState::kQueued && state != BlockState::kWithdrawn) return;  // head lags: taken
+    if (state != BlockState::kQueued && state != BlockState::kWithdrawn)
+      return;  // head lags: taken
     if (envelope->queue.load(relaxed) != id) {
       problem = name_block(block) + " stands in queue " + std::to_string(id) + " and names another";
       sound = false;
@@ -51,7 +52,8 @@ bool Segment::verify(std::string& problem) const {
       if (!count(QueueKind::kFree, p * 8 + c)) return false;
     }
     if (!is_worker(p)) continue;
-    const uint32_t slots = std::min(process(p)->used_slots.load(acquire), geometry_.connections_per_worker);
+    const uint32_t slots =
+        std::min(process(p)->used_slots.load(acquire), geometry_.connections_per_worker);
     for (uint32_t s = 0; s < slots; ++s) {
       if (!count(QueueKind::kReply, (p - 2) * geometry_.connections_per_worker + s)) return false;
     }
@@ -69,11 +71,11 @@ bool Segment::verify(std::string& problem) const {
     const Envelope& line = *envelope(block);
     const Stamp stamp{line.stamp.load(acquire)};
     const ProcessRecord* owner = process(stamp.owner());
-    const bool lives = owner != nullptr &&
-                       static_cast<ProcessState>(static_cast<uint32_t>(owner->life.load(acquire))) ==
-                           ProcessState::kLive;
+    const bool lives = owner != nullptr && static_cast<ProcessState>(static_cast<uint32_t>(
+                                               owner->life.load(acquire))) == ProcessState::kLive;
     switch (stamp.state()) {
-      case BlockState::kFree: break;
+      case BlockState::kFree:
+        break;
       case BlockState::kOwned:
         if (!lives) problem = name_block(block) + " is in the hands of nobody living";
         break;
@@ -87,7 +89,8 @@ bool Segment::verify(std::string& problem) const {
         if (!headed) problem = name_block(block) + " is a link without a head";
         break;
       }
-      default: problem = name_block(block) + " has a state that is none";
+      default:
+        problem = name_block(block) + " has a state that is none";
     }
     if (!problem.empty()) return false;
   }
