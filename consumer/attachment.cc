@@ -1,0 +1,337 @@
+// consumer/attachment.cc -- joining, taking messages, answering, leaving. Sleeping is in sleep.cc.
+#include "consumer/attachment.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "protocol/limits.h"
+#include "shm/clock.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kQuickNs = std::chrono::nanoseconds(limits::kQuickMessage).count();
+constexpr size_t kLargestBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
+// Room when a full channel or an exhausted arena is waited on: nobody promises to ring for it.
+constexpr uint64_t kLookAgainNs = 1'000'000;
+
+std::atomic<uint32_t> forks{0};  // in this process and the ones it was forked from
+
+void count_forks() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    forks.fetch_add(1, std::memory_order::relaxed);  // one thread lives in the child
+  });
+  if (registered != 0) throw std::system_error(registered, std::generic_category(), "pthread_atfork");
+}
+
+// The mapping is not in a child: one that writes there by mistake ends there, not in our messages.
+void keep_from_children(void* start, uint64_t bytes) {
+  if (madvise(start, bytes, MADV_DONTFORK) != 0) {
+    throw std::system_error(errno, std::generic_category(), "MADV_DONTFORK");
+  }
+}
+
+shm::Fd watch(std::initializer_list<int> fds) {
+  shm::Fd epoll(epoll_create1(EPOLL_CLOEXEC));
+  for (const int fd : fds) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (!epoll || epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      throw std::system_error(errno, std::generic_category(), "epoll");
+    }
+  }
+  return epoll;
+}
+
+MessageKind kind_of(std::string_view channel) noexcept {
+  constexpr std::pair<std::string_view, MessageKind> kKinds[] = {
+      {"http.request", MessageKind::kHttpRequest},
+      {"http.request.body", MessageKind::kHttpRequestBody},
+      {"http.disconnect", MessageKind::kHttpDisconnect},
+      {"websocket.connect", MessageKind::kWebSocketConnect},
+      {"websocket.receive", MessageKind::kWebSocketReceive},
+      {"websocket.disconnect", MessageKind::kWebSocketDisconnect},
+  };
+  for (const auto& [name, kind] : kKinds) {
+    if (name == channel) return kind;
+  }
+  return MessageKind::kOther;
+}
+
+}  // namespace
+
+// ---- joining and leaving ------------------------------------------------------------------------
+
+Attachment::Attachment(Welcome welcome)
+    : control_(std::move(welcome.control)),
+      number_(welcome.number),
+      forks_(forks.load(std::memory_order::relaxed)),
+      source_(control_.get()),
+      segment_(std::move(welcome.segment)),
+      arenas_(segment_, welcome.me.index, &source_),
+      doorbell_(segment_, welcome.me.index, std::move(welcome.doorbell)),
+      layer_(segment_, arenas_, doorbell_, welcome.me),
+      epoll_(watch({doorbell_.poll_fd(), control_.get()})),
+      channels_(segment_.geometry().channels),
+      average_ns_(kQuickNs + 1) {  // until we know better
+  count_forks();
+  arenas_.map_own(welcome.arena.get());
+  keep_from_children(&segment_.header(), segment_.offsets().total);
+  keep_from_children(arenas_.own(segment_.block_at(welcome.me.index, 0, 0)).data(),
+                     segment_.arena_bytes(welcome.me.index));
+}
+
+uint32_t Attachment::forks_seen() noexcept { return forks.load(std::memory_order::relaxed); }
+
+Result<void> Attachment::join(std::span<const std::string_view> channels) noexcept {
+  if (auto attached = finish_handshake(control_.get()); !attached.ok()) return attached;
+  for (const std::string_view channel : channels) {
+    if (auto reading = read(channel); !reading.ok()) return reading;
+  }
+  return {};
+}
+
+void Attachment::leave() noexcept {
+  if (usable()) {
+    layer_.stop_reading();
+    open_.erase_if([this](OpenRequest& request) {
+      // What was begun the gateway cuts off, when it sees who held the request.
+      if (request.begun) return false;
+      shm::Claim claim;
+      const auto sorry = [](Encoder& encoder) {
+        encoder.key("status_code").integer(502).key("content").text("502 Bad Gateway\n");
+      };
+      const auto length = write(claim, MessageWriter(sorry, 0));
+      if (!length.ok()) return false;
+      const shm::Route route{.about = request.address,
+                             .answered_block = request.block,
+                             .answered_generation = request.generation};
+      if (!layer_.reply(claim, *length, route).ok()) return false;
+      if (!request.in_message) layer_.free_block(request.block);
+      return true;
+    });
+    ring();
+  }
+  left_ = true;
+  control_.reset();
+}
+
+void Attachment::let_go() noexcept {
+  if (--handles_ == 0) delete this;
+}
+
+Result<void> Attachment::read(std::string_view channel) noexcept {
+  const auto index = layer_.channels().open(channel);
+  if (!index.ok()) return index.error();
+  try {
+    layer_.start_reading(*index);
+  } catch (const std::bad_alloc&) {
+    return Error::kOutOfBlocks;
+  }
+  return {};
+}
+
+// ---- taking -------------------------------------------------------------------------------------
+
+const Attachment::KnownChannel* Attachment::known_channel(uint32_t channel) noexcept {
+  if (channel >= channels_.size()) return nullptr;
+  KnownChannel& known = channels_[channel];
+  if (!known.known) {
+    known.name = layer_.channels().name_of(channel);
+    if (known.name.empty()) return nullptr;
+    known.kind = kind_of(known.name);
+    known.known = true;
+  }
+  return &known;
+}
+
+Result<Message> Attachment::take() noexcept {
+  for (;;) {
+    std::optional<shm::Delivery> delivery = layer_.try_receive();
+    if (!delivery) return Error::kTimedOut;
+    if (delivery->returned() != shm::Returned::kNo) continue;  // ours, and its reader died
+    const KnownChannel* channel = known_channel(delivery->header().channel);
+    const auto fields = MessageView::parse(delivery->content());
+    if (channel == nullptr || !fields.ok() || !note(*delivery, channel->kind)) {
+      ++malformed_;
+      continue;
+    }
+    ++received_;
+    if (just_woke_) woke_up();
+    ++handles_;
+    return Message(*this, std::move(*delivery), *fields, channel->kind, channel->name);
+  }
+}
+
+// Writes down what the message makes us owe. False: it cannot be one.
+bool Attachment::note(shm::Delivery& delivery, MessageKind kind) noexcept {
+  const ReplyAddress address = delivery.about();
+  switch (kind) {
+    case MessageKind::kHttpRequest:
+      return open_.insert({.address = address,
+                           .block = delivery.block(),
+                           .generation = delivery.header().generation}) != nullptr;
+    case MessageKind::kHttpDisconnect:
+      if (OpenRequest* request = open_.find(address)) end_request(request);
+      return true;
+    case MessageKind::kWebSocketConnect:
+    case MessageKind::kWebSocketReceive:
+      own_connection(address);
+      return true;
+    default:
+      return true;
+  }
+}
+
+// Whoever takes a connection's message while nobody owns it, owns it; its worker is told, because it
+// sends no further receive before that (decisions.md 4).
+void Attachment::own_connection(const ReplyAddress& address) noexcept {
+  const auto record = shm::find_connection(segment_, address);
+  if (!record.ok()) return;
+  const shm::ProcessName me = layer_.me();
+  const uint64_t mine = uint64_t{me.incarnation} << 32 | me.index;
+  if ((*record)->owner.load(std::memory_order::acquire) == mine) return;  // pairs with take_connection
+  if (!shm::take_connection(segment_, address, me)) return;
+  shm::set_ready(*segment_.ready(address.worker), address.slot);
+  doorbell_.ring(address.worker);
+}
+
+void Attachment::message_over(Message& message) noexcept {
+  shm::Delivery& delivery = message.delivery_;
+  if (!usable()) {
+    static_cast<void>(delivery.keep());  // shared memory is no longer ours to write
+  } else if (message.kind_ == MessageKind::kHttpRequest) {
+    OpenRequest* request = open_.find(delivery.about());
+    if (request != nullptr && request->block == delivery.block()) {
+      request->block = delivery.keep();
+      request->in_message = false;
+    }
+  }
+  delivery.release();
+}
+
+void Attachment::end_request(OpenRequest* request) noexcept {
+  if (!request->in_message) layer_.free_block(request->block);
+  open_.erase(request);
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+Result<Attachment::Resolved> Attachment::resolve(const Destination& to) noexcept {
+  if (to.name().empty()) {
+    if (to.address().worker == 0) return Error::kChannelNameInvalid;
+    return Resolved{.address = to.address()};
+  }
+  if (const auto address = parse_reply_channel(to.name())) return Resolved{.address = *address};
+  const auto channel = layer_.channels().open(to.name());
+  if (!channel.ok()) return channel.error();
+  return Resolved{.channel = *channel};
+}
+
+// Claims and encodes; again in a larger block as long as it does not fit.
+Result<size_t> Attachment::write(shm::Claim& claim, const MessageWriter& writer) noexcept {
+  for (size_t room = std::min(std::max<size_t>(writer.expected_bytes(), 1), kLargestBytes);;) {
+    auto claimed = layer_.claim(room);
+    if (!claimed.ok()) return claimed.error();
+    claim = std::move(*claimed);
+    Encoder encoder(claim.space());
+    writer(encoder);
+    if (const auto bytes = encoder.finish(); bytes.ok()) return bytes->size();
+    if (!encoder.overflowed() || room == kLargestBytes) return Error::kMessageTooLarge;
+    room = std::min(std::max(room, claim.space().size()) + 1, kLargestBytes);
+    // From one block to a chain in one step: chains are gathered on the heap.
+    if (room > shm::kClassBytes[shm::kClasses - 1]) room = kLargestBytes;
+  }
+}
+
+Result<void> Attachment::publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept {
+  if (to.address.worker == 0) {
+    const auto sent = layer_.send(to.channel, claim, length, {});
+    if (!sent.ok()) return sent.error();
+    ++sent_;
+    return {};
+  }
+  OpenRequest* request = to.address.ordinal == 0 ? nullptr : open_.find(to.address);
+  shm::Route route{.about = to.address};
+  bool last = false;
+  if (request != nullptr) {
+    route.answered_block = request->block;
+    route.answered_generation = request->generation;
+    const auto more = ValueView(claim.space().first(length)).find("more_content");
+    last = !more || !more->boolean().value_or(false);
+  }
+  const auto sent = layer_.reply(claim, length, route);
+  if (!sent.ok()) {
+    if (sent.error() == Error::kConnectionGone && request != nullptr) end_request(request);
+    return sent.error();
+  }
+  ++sent_;
+  if (request != nullptr) {
+    request->begun = true;
+    if (last) end_request(request);
+  }
+  return {};
+}
+
+Result<void> Attachment::send(const Destination& to, const MessageWriter& writer,
+                              std::chrono::nanoseconds wait) noexcept {
+  const auto resolved = resolve(to);
+  if (!resolved.ok()) return resolved.error();
+  uint64_t deadline = 0;
+  shm::Claim claim;
+  Result<size_t> length = write(claim, writer);
+  for (;;) {
+    Result<void> sent = length.ok() ? publish(*resolved, claim, *length) : length.error();
+    if (sent.ok()) {
+      ring_soon();
+      return sent;
+    }
+    const bool full = sent.error() == Error::kChannelFull || sent.error() == Error::kOutOfBlocks;
+    if (!full || wait.count() <= 0) return sent;
+
+    ring();  // what fills it may be what we did not ring for
+    const uint64_t now = shm::now_ns();
+    if (deadline == 0) deadline = now + static_cast<uint64_t>(wait.count());
+    if (now >= deadline) return sent;
+    // A ring for a message that came in ends the sleep early; receive() looks before it sleeps.
+    doorbell_.fall_asleep_in_futex();
+    doorbell_.sleep_in_futex(std::chrono::nanoseconds(std::min(deadline - now, kLookAgainNs)));
+    ++sleeps_;
+    if (!length.ok()) length = write(claim, writer);
+  }
+}
+
+void Attachment::ring_soon() noexcept {
+  if (average_ns_ > kQuickNs || !layer_.anything_waiting()) {
+    ring();
+  } else if (!unrung_) {
+    unrung_ = true;
+    receives_since_ = 0;
+    unrung_since_ns_ = shm::now_ns();
+  }
+}
+
+void Attachment::ring() noexcept {
+  layer_.ring();
+  unrung_ = false;
+}
+
+bool Attachment::has_reader(std::string_view channel) noexcept {
+  const auto index = layer_.channels().find(channel);
+  return index && layer_.has_reader(*index);
+}
+
+ConsumerCounts Attachment::counts() const noexcept {
+  return {.received = received_,
+          .sent = sent_,
+          .malformed = malformed_,
+          .rings = doorbell_.rings(),
+          .sleeps = sleeps_,
+          .drops = layer_.drops()};
+}
+
+}  // namespace sluice

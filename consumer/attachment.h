@@ -1,0 +1,129 @@
+// consumer/attachment.h -- one process's part in a gateway: what it has mapped, took, and owes.
+// Consumer is its face; this is what happens behind it.
+//
+// Owner     the Consumer and every Message of it, counted in `handles_`: the last one deletes it.
+// Lifetime  leave() may come before messages are gone; from then on nothing shared is touched.
+// Sleep     first light: in the futex, cheap to ring, at most limits::kBoundedSleep. When that passed
+//           in silence, deep: in poll on bell and control socket, without end, no system call at all.
+//           A woken one that leaves messages behind rings the next, unless it is quick and rang one
+//           less than a light sleep ago: so who may have been passed over looks again by itself.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "consumer/consumer.h"
+#include "consumer/handshake.h"
+#include "consumer/open_requests.h"
+#include "shm/attach.h"
+
+namespace sluice {
+
+class Attachment {
+ public:
+  // Handshake and mappings. Throws std::bad_alloc, std::system_error: Consumer::attach catches.
+  explicit Attachment(Welcome welcome);
+
+  [[nodiscard]] Result<void> join(std::span<const std::string_view> channels) noexcept;
+  void leave() noexcept;
+  // One handle less; the last deletes.
+  void let_go() noexcept;
+
+  [[nodiscard]] uint32_t number() const noexcept { return number_; }
+  // In the process that attached, before leave().
+  [[nodiscard]] bool usable() const noexcept { return !left_ && forks_ == forks_seen(); }
+
+  [[nodiscard]] Result<void> read(std::string_view channel) noexcept;
+  void stop_reading() noexcept { layer_.stop_reading(); }
+  // Until `deadline_ns`, monotonic; 0 never sleeps.
+  [[nodiscard]] Result<Message> receive(uint64_t deadline_ns) noexcept;
+  void interrupt() noexcept;
+  [[nodiscard]] int poll_fd() const noexcept { return epoll_.get(); }
+  [[nodiscard]] bool arm() noexcept;
+
+  [[nodiscard]] Result<void> send(const Destination& to, const MessageWriter& writer,
+                                  std::chrono::nanoseconds wait) noexcept;
+  void ring() noexcept;
+  [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
+  [[nodiscard]] size_t open_requests() const noexcept { return open_.size(); }
+  [[nodiscard]] ConsumerCounts counts() const noexcept;
+
+  void message_over(Message& message) noexcept;
+
+ private:
+  // A channel as we met it: looked up once.
+  struct KnownChannel {
+    bool known = false;
+    MessageKind kind = MessageKind::kOther;
+    std::string name;
+  };
+  struct Resolved {
+    ReplyAddress address{};  // worker 0: `channel` counts
+    uint32_t channel = shm::kNoChannel;
+  };
+
+  [[nodiscard]] static uint32_t forks_seen() noexcept;
+  [[nodiscard]] const KnownChannel* known_channel(uint32_t channel) noexcept;
+  [[nodiscard]] Result<Message> take() noexcept;
+  [[nodiscard]] bool note(shm::Delivery& delivery, MessageKind kind) noexcept;
+  void own_connection(const ReplyAddress& address) noexcept;
+  [[nodiscard]] bool sleep(uint64_t deadline_ns) noexcept;
+  void fell_asleep(uint64_t now) noexcept;
+  void woke_up() noexcept;
+  void disarm() noexcept;
+  void look_at_control() noexcept;
+  void forget_dead_requests() noexcept;
+
+  [[nodiscard]] Result<Resolved> resolve(const Destination& to) noexcept;
+  [[nodiscard]] Result<size_t> write(shm::Claim& claim, const MessageWriter& writer) noexcept;
+  [[nodiscard]] Result<void> publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept;
+  void end_request(OpenRequest* request) noexcept;
+  void ring_soon() noexcept;
+
+  shm::Fd control_;
+  uint32_t number_;
+  uint32_t forks_;  // how many forks this process had seen when it attached
+  shm::AttachedArenas source_;
+  shm::Segment segment_;
+  shm::Arenas arenas_;
+  shm::Doorbell doorbell_;
+  shm::ChannelLayer layer_;
+  shm::Fd epoll_;  // bell and control socket as one descriptor
+  OpenRequests open_;
+  std::vector<KnownChannel> channels_;  // by channel index
+
+  size_t handles_ = 1;
+  bool left_ = false;
+  bool gateway_gone_ = false;
+  bool armed_ = false;
+  bool watch_control_ = false;  // poll_fd() may have said that the gateway hung up
+  std::atomic<bool> interrupted_ = false;
+  static_assert(std::atomic<bool>::is_always_lock_free);  // a signal handler sets it
+
+  // Rings put off.
+  bool unrung_ = false;
+  uint32_t receives_since_ = 0;
+  uint64_t unrung_since_ns_ = 0;
+
+  // How quickly messages are handled: measured between waking and sleeping.
+  bool just_woke_ = false;
+  uint32_t silent_looks_ = 0;
+  uint64_t quiet_since_ns_ = 0;  // when we first slept after the last message
+  uint64_t woke_ns_ = 0;
+  uint64_t passed_on_ns_ = 0;
+  uint64_t received_when_woken_ = 0;
+  uint64_t average_ns_;
+
+  uint64_t received_ = 0;
+  uint64_t sent_ = 0;
+  uint64_t malformed_ = 0;
+  uint64_t sleeps_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,134 @@
+// consumer/consumer.h -- the face of this folder: attach to a gateway, receive, reply, send.
+//
+//   auto consumer = sluice::Consumer::attach("/run/sluice/control", {"http.request"});
+//   while (auto message = consumer->receive()) {
+//     auto sent = consumer->reply(*message, {{"status_code", 200}, {"content", "Hello"}});
+//   }
+//
+// N1  Nothing here throws, aborts its host or raises SIGPIPE: every refusal is an Error.
+// N2  One thread per Consumer. A process may hold several.
+// N3  A ring is put off while more messages wait for us and they are handled quickly, so a burst
+//     costs one system call. It is made up for in receive(), at the latest when the first one is
+//     1 ms old, and in flush(): call that before long work that follows a reply.
+// N4  A child made by fork() has no part in the attachment: every call there says kDetached, and the
+//     mappings are not in it. Attach after the fork.
+#pragma once
+
+#include <chrono>
+#include <initializer_list>
+#include <span>
+#include <string_view>
+
+#include "consumer/message.h"
+
+namespace sluice {
+
+// What a consumer saw; since it attached.
+struct ConsumerCounts {
+  uint64_t received = 0;
+  uint64_t sent = 0;
+  uint64_t malformed = 0;  // messages dropped because they are none
+  uint64_t rings = 0;      // system calls made to wake others
+  uint64_t sleeps = 0;
+  shm::Drops drops{};
+};
+
+class Consumer {
+ public:
+  // The gateway's control socket, and the channels to read. kDetached: nobody listens there.
+  // kRefused: no rights, no room, or draining. kLayoutMismatch: another version.
+  [[nodiscard]] static Result<Consumer> attach(std::string_view control_socket,
+                                               std::span<const std::string_view> channels) noexcept;
+  [[nodiscard]] static Result<Consumer> attach(
+      std::string_view control_socket, std::initializer_list<std::string_view> channels) noexcept {
+    return attach(control_socket, std::span(channels.begin(), channels.size()));
+  }
+  Consumer(Consumer&& other) noexcept;
+  Consumer& operator=(Consumer&& other) noexcept;
+  ~Consumer() { detach(); }  // messages may still be alive
+
+  // Our number among the gateway's consumers, from 1.
+  [[nodiscard]] uint32_t number() const noexcept;
+  [[nodiscard]] bool attached() const noexcept;
+  // Answers 502 to requests taken and not begun to be answered, then leaves. Connections we own go to
+  // whoever takes their next message. Any number of times.
+  void detach() noexcept;
+
+  // -- reading
+  // Reads one more channel.
+  Result<void> read(std::string_view channel) noexcept;
+  // Takes no more from any channel. What is ours alone still comes: body chunks of requests taken,
+  // messages of connections owned. Read again with read().
+  void stop_reading() noexcept;
+  // The next message; sleeps until there is one. kDetached: the gateway is gone and nothing is left.
+  // kTimedOut: interrupt() was called.
+  [[nodiscard]] Result<Message> receive() noexcept;
+  // As above, but kTimedOut after `timeout`.
+  [[nodiscard]] Result<Message> receive(std::chrono::nanoseconds timeout) noexcept;
+  // Never sleeps: kTimedOut when nothing is there.
+  [[nodiscard]] Result<Message> try_receive() noexcept;
+  // Makes a receive() that sleeps, or the next one that would, give kTimedOut. The one call allowed
+  // in a signal handler of the consumer's thread.
+  void interrupt() noexcept;
+
+  // -- reading from an event loop
+  //   watch poll_fd() for reading; on readable, and once at the start:
+  //     do {
+  //       while (auto message = consumer.try_receive()) handle(*message);   // or some, then again
+  //     } while (!consumer.arm());
+  // A descriptor that is readable when somebody rang or the gateway hung up (then for good, and
+  // try_receive() says kDetached). Ours to close; -1 when detached.
+  [[nodiscard]] int poll_fd() const noexcept;
+  // Says we are about to poll. False: something came in meanwhile, so do not poll. try_receive()
+  // disarms. Rings what is pending.
+  [[nodiscard]] bool arm() noexcept;
+
+  // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads slowly,
+  // kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or connection is
+  // over. kMessageTooLarge, kChannelNameInvalid, kChannelTableFull.
+  // try_send never waits; send waits for room, at most `wait`.
+  static constexpr std::chrono::nanoseconds kWait = std::chrono::seconds(5);
+  Result<void> try_send(const Destination& to, Fields fields) noexcept {
+    return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), {});
+  }
+  Result<void> send(const Destination& to, Fields fields, std::chrono::nanoseconds wait = kWait) noexcept {
+    return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), wait);
+  }
+  // `write(Encoder&)` writes keys and values in turn, straight into the block.
+  template <class Write>
+    requires std::invocable<const Write&, Encoder&>
+  Result<void> try_send(const Destination& to, const Write& write, size_t expected_bytes = 0) noexcept {
+    return send_message(to, MessageWriter(write, expected_bytes), {});
+  }
+  template <class Write>
+    requires std::invocable<const Write&, Encoder&>
+  Result<void> send(const Destination& to, const Write& write, size_t expected_bytes = 0,
+                    std::chrono::nanoseconds wait = kWait) noexcept {
+    return send_message(to, MessageWriter(write, expected_bytes), wait);
+  }
+  // To whom the message was about. An answer to an http.request ends with the first message that has
+  // no `more_content: true`.
+  Result<void> reply(const Message& message, Fields fields) noexcept { return send(message, fields); }
+  template <class Write>
+    requires std::invocable<const Write&, Encoder&>
+  Result<void> reply(const Message& message, const Write& write, size_t expected_bytes = 0) noexcept {
+    return send(message, write, expected_bytes);
+  }
+  // Rings everybody who sleeps on what was sent (N3).
+  void flush() noexcept;
+
+  // Somebody living reads that channel.
+  [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
+  // Requests taken whose answer has not ended.
+  [[nodiscard]] size_t open_requests() const noexcept;
+  [[nodiscard]] ConsumerCounts counts() const noexcept;
+
+ private:
+  explicit Consumer(Attachment* attachment) noexcept : attachment_(attachment) {}
+  Result<void> send_message(const Destination& to, const MessageWriter& writer,
+                            std::chrono::nanoseconds wait) noexcept;
+
+  Attachment* attachment_;  // null: detached. Messages keep it alive
+};
+
+}  // namespace sluice
