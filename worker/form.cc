@@ -69,7 +69,8 @@ Result<void> encode_files(const std::vector<File>& files, Encoder& encoder) {
       if (!decode_file(content, decoded)) return Error::kFormMalformed;
       content = decoded;
     }
-    if (!file.part.followed) continue;  // cut short: Django never saw it complete
+    // Cut short, or without a name: Django never takes such a file for complete.
+    if (!file.part.followed || file.part.name.empty()) continue;
     encoder.begin_map();
     encoder.key("name").text(file.part.name);
     encoder.key("filename").text(file.file_name);
