@@ -20,99 +20,15 @@
 #include "shm/arenas.h"
 #include "shm/block_pool.h"
 #include "shm/channel_table.h"
+#include "shm/claim.h"
 #include "shm/clock.h"
 #include "shm/connection_slots.h"
+#include "shm/delivery.h"
 #include "shm/doorbell.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
-
-inline constexpr size_t kLargestMessageBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
-
-// A block, or a heap buffer for a chain, that is being written. Abandoned unless it is sent.
-class Claim {
- public:
-  Claim() noexcept = default;
-  Claim(Claim&& other) noexcept { *this = std::move(other); }
-  Claim& operator=(Claim&& other) noexcept;
-  ~Claim() { abandon(); }
-  // Where the message's bytes go; may be larger than asked for.
-  [[nodiscard]] std::span<std::byte> space() noexcept;
-  [[nodiscard]] explicit operator bool() const noexcept { return pool_ != nullptr; }
-  void abandon() noexcept;
-
- private:
-  friend class ChannelLayer;
-  BlockPool* pool_ = nullptr;
-  BlockIndex block_ = kNoBlock;  // kNoBlock while pool_ is set: a chain, gathered in buffer_
-  std::span<std::byte> space_{};
-  std::vector<std::byte> buffer_;
-};
-
-// What goes into the payload's header beside the bytes.
-struct Route {
-  uint32_t channel = kNoChannel;  // the logical channel
-  ReplyAddress about{};           // the exchange or connection it is about or meant for
-  uint64_t expires_ms = 0;        // monotonic; 0: send() uses the channel's expiry, others never
-  BlockIndex answered_block = kNoBlock;  // of a reply: which request block it answers, as received
-  uint64_t answered_generation = 0;
-};
-
-// A message on its way, as its sender remembers it.
-struct Sent {
-  BlockIndex block = kNoBlock;
-  uint64_t payload_generation = 0;  // PayloadHeader::generation: an answer must echo it
-  uint64_t queued_generation = 0;   // the stamp's when it was pushed
-};
-
-enum class Progress : uint8_t {
-  kUnread,  // still queued
-  kTaken,   // in the hands of `taker`
-  kOver,    // freed, withdrawn or handed back
-};
-
-// A message received. Its block is freed when the delivery ends, unless kept.
-class Delivery {
- public:
-  Delivery() noexcept = default;
-  Delivery(Delivery&& other) noexcept { *this = std::move(other); }
-  Delivery& operator=(Delivery&& other) noexcept;
-  ~Delivery() { release(); }
-
-  // The payload's header, copied once and checked against the segment.
-  [[nodiscard]] const PayloadHeader& header() const noexcept { return header_; }
-  [[nodiscard]] ReplyAddress about() const noexcept {
-    return {header_.worker, header_.incarnation, header_.slot, header_.slot_generation,
-            header_.ordinal};
-  }
-  // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile.
-  [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
-  [[nodiscard]] BlockIndex block() const noexcept { return block_; }
-  // Not kNo: the block is our own, handed back because its taker died.
-  [[nodiscard]] Returned returned() const noexcept { return returned_; }
-  // Frees the block now.
-  void release() noexcept;
-  // Keeps the block in our hands; the caller frees it with ChannelLayer::free_block().
-  [[nodiscard]] BlockIndex keep() noexcept;
-
- private:
-  friend class ChannelLayer;
-  BlockPool* pool_ = nullptr;
-  BlockIndex block_ = kNoBlock;
-  PayloadHeader header_{};
-  Returned returned_ = Returned::kNo;
-  std::span<const std::byte> content_{};
-  std::vector<std::byte> gathered_;
-};
-
-// Why a message that was found was not delivered; counted by ChannelLayer::drops().
-struct Drops {
-  uint64_t expired = 0;    // past its deadline when read
-  uint64_t withdrawn = 0;  // taken back by its sender
-  uint64_t corrupt = 0;    // header, index or length that cannot be
-  uint64_t unmapped = 0;   // its arena could not be had
-};
 
 class ChannelLayer {
  public:

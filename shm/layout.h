@@ -51,12 +51,11 @@ static_assert(sizeof(Geometry) == 72);
 
 // ---- queues -------------------------------------------------------------------------------------
 
-// Head and tail of a queue; only grow. Its cells, `lap:32 | block:32`, lie elsewhere.
+// Head and tail of a queue. Its cells, `lap:32 | block:32`, lie elsewhere.
 struct alignas(kLine) QueueEnds {
   alignas(kLine) Word head;
   alignas(kLine) Word tail;
 };
-static_assert(sizeof(QueueEnds) == 2 * kLine);
 
 // ---- processes ----------------------------------------------------------------------------------
 
@@ -93,7 +92,6 @@ static_assert(sizeof(ProcessRecord) == 3 * kLine);
 struct ProcessSet {
   std::array<Word, kMaxProcesses / 64> words;
 };
-static_assert(sizeof(ProcessSet) == 2 * kLine);
 
 // ---- channels -----------------------------------------------------------------------------------
 
@@ -114,7 +112,6 @@ struct alignas(kLine) ChannelRecord {
   Word messages;                      // counters: sent
   Word full;                          // refused because full
   Word expired;                       // dropped because nobody read them in time
-  Word dropped;                       // dropped for another reason
   Word withdrawn;                     // taken back by their sender
   alignas(kLine) ProcessSet readers;  // who reads it at all
   ProcessSet waiters;                 // who sleeps and wants to be rung

@@ -17,7 +17,9 @@
 // Atomic is std::atomic<uint64_t> here and a stepped stand-in in tests/model.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "shm/crash_point.h"
@@ -39,6 +41,7 @@ class BasicOwnerQueue {
         tail_(tail),
         cells_(cells),
         size_(size),
+        lap_shift_(static_cast<uint32_t>(std::countr_zero(size))),
         capacity_(capacity),
         stamps_(stamps) {}
 
@@ -48,30 +51,26 @@ class BasicOwnerQueue {
     Atomic* word = stamps_.stamp(block);
     if (word == nullptr) return PushOutcome::kCorrupt;
     const Stamp stamp{word->load(relaxed)};  // ours: nobody else writes it now
-    word->store(stamp.next(me, BlockState::kQueued).word,
-                release);       // [S] pairs with [S] in try_pop
-    CRASH_POINT(push_stamped);  // queued by the dead, in no cell: recovery frees it
+    const Stamp queued = stamp.next(me, BlockState::kQueued);
+    word->store(queued.word, release);  // [S] pairs with [S] in try_pop
+    CRASH_POINT(push_stamped);          // queued by the dead, in no cell: recovery frees it
     for (uint32_t step = 0; step < kMaxSteps; ++step) {
-      uint64_t tail = tail_.load(acquire);     // [T]
-      uint64_t cell = at(tail).load(acquire);  // [C]
-      if (lap_in(cell) == lap(tail)) {
-        advance(tail_, tail);
-        continue;
-      }                                             // Q3
-      if (lap_in(cell) + 1 != lap(tail)) continue;  // our tail is old
+      uint64_t tail = tail_.load(acquire);                  // [T]
+      uint64_t cell = at(tail).load(acquire);               // [C]
+      if (lap_in(cell) == lap(tail)) advance(tail_, tail);  // Q3
+      if (lap_in(cell) + 1 != lap(tail)) continue;          // our tail is old
       if (is_full(tail)) {
-        word->store(stamp.next(me, BlockState::kQueued).next(me, BlockState::kOwned).word, release);
+        word->store(queued.next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
       }
       // [C] pairs with [C] here and in try_pop: who sees this lap sees the stamp and the bytes.
       if (at(tail).compare_exchange_strong(cell, pack(lap(tail), block), acq_rel, acquire)) {
-        CRASH_POINT(
-            push_published);  // the push is complete; the next one to come moves tail for us
+        CRASH_POINT(push_published);  // complete; the next one to come moves tail for us
         advance(tail_, tail);
         return PushOutcome::kPushed;
       }
     }
-    word->store(stamp.next(me, BlockState::kQueued).next(me, BlockState::kOwned).word, release);
+    word->store(queued.next(me, BlockState::kOwned).word, release);
     return PushOutcome::kCorrupt;  // Q6
   }
 
@@ -99,15 +98,15 @@ class BasicOwnerQueue {
       Stamp stamp{word->load(acquire)};           // [S]
       if (head_.load(acquire) != head) continue;  // Q5: the stamp may be of a later push
       if (waits(stamp)) {
-        if (which == Which::kWithdrawn && stamp.state() == BlockState::kQueued)
-          return PopOutcome::kEmpty;
+        const bool withdrew = stamp.state() == BlockState::kWithdrawn;
+        if (which == Which::kWithdrawn && !withdrew) return PopOutcome::kEmpty;
         uint64_t expected = stamp.word;
         if (word->compare_exchange_strong(expected, stamp.next(me, BlockState::kOwned).word,
                                           acq_rel, acquire)) {
           CRASH_POINT(pop_taken);  // ours by stamp; recovery moves head on before it gives us up
           advance(head_, head);
           block = index;
-          withdrawn = stamp.state() == BlockState::kWithdrawn;
+          withdrawn = withdrew;
           return PopOutcome::kTaken;
         }
       }
@@ -126,9 +125,8 @@ class BasicOwnerQueue {
   // Messages waiting, about: head may overtake a lagging tail, so the difference is signed.
   [[nodiscard]] uint32_t depth() const noexcept {
     using enum std::memory_order;
-    const auto waiting =
-        static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));  // [T] [H]
-    return waiting < 0 ? 0 : waiting > size_ ? size_ : static_cast<uint32_t>(waiting);
+    const auto waiting = static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));
+    return static_cast<uint32_t>(std::clamp<int64_t>(waiting, 0, size_));
   }
 
   // Moves head past a block that was taken but not stepped over: recovery does this for the dead
@@ -167,17 +165,13 @@ class BasicOwnerQueue {
   static constexpr bool waits(Stamp stamp) noexcept {
     return stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
   }
-  static constexpr uint32_t lap_in(uint64_t cell) noexcept {
-    return static_cast<uint32_t>(cell >> 32);
-  }
-  static constexpr BlockIndex block_in(uint64_t cell) noexcept {
-    return static_cast<BlockIndex>(cell);
-  }
+  static constexpr uint32_t lap_in(uint64_t cell) noexcept { return uint32_t(cell >> 32); }
+  static constexpr BlockIndex block_in(uint64_t cell) noexcept { return BlockIndex(cell); }
   static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept {
     return uint64_t{lap} << 32 | block;
   }
   [[nodiscard]] uint32_t lap(uint64_t position) const noexcept {
-    return static_cast<uint32_t>(position / size_ + 1);
+    return static_cast<uint32_t>(position >> lap_shift_) + 1;
   }
   // Neighbouring positions lie on different lines once there are eight lines of cells.
   [[nodiscard]] Atomic& at(uint64_t position) const noexcept {
@@ -197,8 +191,7 @@ class BasicOwnerQueue {
   [[nodiscard]] bool is_full(uint64_t tail) noexcept {
     using enum std::memory_order;
     const auto full = [&] {
-      return static_cast<int64_t>(tail - head_.load(acquire)) >=
-             static_cast<int64_t>(capacity_);  // [H]
+      return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_};  // [H]
     };
     if (!full()) return false;
     settle_head();
@@ -209,6 +202,7 @@ class BasicOwnerQueue {
   Atomic& tail_;
   Atomic* cells_;
   uint32_t size_;
+  uint32_t lap_shift_;
   uint32_t capacity_;
   Stamps stamps_;
 };

@@ -1,0 +1,56 @@
+// shm/delivery.h -- a message received, and the counts of those that were found but not delivered.
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "protocol/channel_name.h"
+#include "shm/block_pool.h"
+#include "shm/layout.h"
+
+namespace sluice::shm {
+
+// A message received. Its block is freed when the delivery ends, unless kept.
+class Delivery {
+ public:
+  Delivery() noexcept = default;
+  Delivery(Delivery&& other) noexcept { *this = std::move(other); }
+  Delivery& operator=(Delivery&& other) noexcept;
+  ~Delivery() { release(); }
+
+  // The payload's header, copied once and checked against the segment.
+  [[nodiscard]] const PayloadHeader& header() const noexcept { return header_; }
+  [[nodiscard]] ReplyAddress about() const noexcept {
+    return {header_.worker, header_.incarnation, header_.slot, header_.slot_generation,
+            header_.ordinal};
+  }
+  // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile.
+  [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
+  [[nodiscard]] BlockIndex block() const noexcept { return block_; }
+  // Not kNo: the block is our own, handed back because its taker died.
+  [[nodiscard]] Returned returned() const noexcept { return returned_; }
+  // Frees the block now.
+  void release() noexcept;
+  // Keeps the block in our hands; the caller frees it with ChannelLayer::free_block().
+  [[nodiscard]] BlockIndex keep() noexcept;
+
+ private:
+  friend class ChannelLayer;
+  BlockPool* pool_ = nullptr;
+  BlockIndex block_ = kNoBlock;
+  PayloadHeader header_{};
+  Returned returned_ = Returned::kNo;
+  std::span<const std::byte> content_{};
+  std::vector<std::byte> gathered_;
+};
+
+// Why a message that was found was not delivered; counted by ChannelLayer::drops().
+struct Drops {
+  uint64_t expired = 0;    // past its deadline when read
+  uint64_t withdrawn = 0;  // taken back by its sender
+  uint64_t corrupt = 0;    // header, index or length that cannot be
+  uint64_t unmapped = 0;   // its arena could not be had
+};
+
+}  // namespace sluice::shm
