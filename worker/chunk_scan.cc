@@ -1,4 +1,5 @@
-// worker/chunk_scan.cc -- see the header. Framing is read byte by byte: it is short, and cut anywhere.
+// worker/chunk_scan.cc -- see the header. Framing is read byte by byte: it is short, and cut
+// anywhere.
 #include "worker/chunk_scan.h"
 
 #include <algorithm>
@@ -86,7 +87,8 @@ ChunkScan::Step ChunkScan::byte(char c) noexcept {
   }
 }
 
-// *( ";" token [ "=" ( token / quoted-string ) ] ), without the white space that RFC 9112 calls bad.
+// *( ";" token [ "=" ( token / quoted-string ) ] ), without the white space that RFC 9112 calls
+// bad.
 ChunkScan::Step ChunkScan::extension(char c) noexcept {
   const bool quoted = state_ == State::kQuoted || state_ == State::kQuotedPair;
   const bool may_end = state_ == State::kExtensionName || state_ == State::kExtensionValue ||

@@ -1,10 +1,11 @@
 // worker/chunk_scan.h -- reads the framing of a chunked body (RFC 9112 section 7.1) before llhttp
-// does: finds where data lies, bounds sizes, extensions and trailers, and refuses every byte that is
-// not the framing's. llhttp is then given sizes, data and ends, never extensions or trailers.
+// does: finds where data lies, bounds sizes, extensions and trailers, and refuses every byte that
+// is not the framing's. llhttp is then given sizes, data and ends, never extensions or trailers.
 //
 // K1  What is refused depends on the bytes alone, never on how they were cut.
 // K2  No white space, no sign and no prefix around a size; every line ends in CRLF, data too.
-// K3  Extensions and trailers are checked, counted and dropped: nothing of them can become a header.
+// K3  Extensions and trailers are checked, counted and dropped: nothing of them can become a
+// header.
 #pragma once
 
 #include <cstddef>

@@ -42,11 +42,11 @@ size_t find_control(const char* bytes, size_t at, size_t end) noexcept {
 
 // The methods that llhttp knows and a server without RTSP, ICE or tunnels can take.
 constexpr auto kMethods = std::to_array<std::string_view>(
-    {"GET",       "POST",     "HEAD",       "PUT",        "DELETE",  "OPTIONS",     "PATCH",
-     "TRACE",     "COPY",     "LOCK",       "MKCOL",      "MOVE",    "PROPFIND",    "PROPPATCH",
-     "SEARCH",    "UNLOCK",   "BIND",       "REBIND",     "UNBIND",  "ACL",         "REPORT",
-     "CHECKOUT",  "MERGE",    "MKACTIVITY", "M-SEARCH",   "NOTIFY",  "SUBSCRIBE",   "UNSUBSCRIBE",
-     "PURGE",     "LINK",     "UNLINK",     "MKCALENDAR"});
+    {"GET",      "POST",   "HEAD",       "PUT",       "DELETE", "OPTIONS",   "PATCH",
+     "TRACE",    "COPY",   "LOCK",       "MKCOL",     "MOVE",   "PROPFIND",  "PROPPATCH",
+     "SEARCH",   "UNLOCK", "BIND",       "REBIND",    "UNBIND", "ACL",       "REPORT",
+     "CHECKOUT", "MERGE",  "MKACTIVITY", "M-SEARCH",  "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
+     "PURGE",    "LINK",   "UNLINK",     "MKCALENDAR"});
 
 bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
 

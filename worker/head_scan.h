@@ -1,5 +1,5 @@
-// worker/head_scan.h -- reads the raw head of a request line by line, before llhttp does: refuses what
-// llhttp lets through (edges.md) and what HttpLimits forbids, and notes where each field lies.
+// worker/head_scan.h -- reads the raw head of a request line by line, before llhttp does: refuses
+// what llhttp lets through (edges.md) and what HttpLimits forbids, and notes where each field lies.
 //
 // S1  What is refused, and why, depends on the bytes alone, never on how they were cut: each rule
 //     is applied at the byte that completes its evidence, in the order of the bytes.

@@ -1,5 +1,5 @@
-// worker/header_field.h -- one header line, as views into the bytes it came in, and the few rules of
-// RFC 9110 section 5.6 that reading and writing headers share: tokens, lists, case.
+// worker/header_field.h -- one header line, as views into the bytes it came in, and the few rules
+// of RFC 9110 section 5.6 that reading and writing headers share: tokens, lists, case.
 #pragma once
 
 #include <array>
@@ -19,7 +19,8 @@ inline constexpr std::array<bool, 256> kTokenCharacters = [] {
   for (unsigned char c = '0'; c <= '9'; ++c) table[c] = true;
   for (unsigned char c = 'A'; c <= 'Z'; ++c) table[c] = true;
   for (unsigned char c = 'a'; c <= 'z'; ++c) table[c] = true;
-  for (unsigned char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'})
+  for (unsigned char c :
+       {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'})
     table[c] = true;
   return table;
 }();

@@ -2,8 +2,8 @@
 // clock or message. One parser per byte stream: llhttp, behind a scan of the raw head.
 //
 // A head is gathered until its blank line (in place when one read holds it all), scanned for what
-// llhttp lets through (worker/head_scan.h), then parsed whole, so every view in a RequestHead points
-// into one piece of memory. Bodies are passed on as they come, decoded, without a copy.
+// llhttp lets through (worker/head_scan.h), then parsed whole, so every view in a RequestHead
+// points into one piece of memory. Bodies are passed on as they come, decoded, without a copy.
 //
 // H1  Events come in order: on_head, on_body*, on_complete for each request, and at most one
 //     on_refused, after which nothing more is parsed and nothing more is called.
@@ -27,33 +27,34 @@ namespace sluice {
 
 // What stands in a request's head. Views are valid until on_head() returns.
 struct RequestHead {
-  std::string_view method;        // as sent; upper case (others are refused)
-  std::string_view target;        // as sent
-  std::string_view raw_path;      // of the target, absolute form split; "*" for OPTIONS *
-  std::string_view query;         // without its '?'
-  std::string_view authority;     // Host, or the authority of an absolute target
+  std::string_view method;               // as sent; upper case (others are refused)
+  std::string_view target;               // as sent
+  std::string_view raw_path;             // of the target, absolute form split; "*" for OPTIONS *
+  std::string_view query;                // without its '?'
+  std::string_view authority;            // Host, or the authority of an absolute target
   std::span<const HeaderField> headers;  // names as sent, values trimmed; at most limits::kHeaders
-  int minor_version = 1;          // HTTP/1.<minor>
+  int minor_version = 1;                 // HTTP/1.<minor>
   std::optional<uint64_t> content_length;  // none when absent or chunked
   bool chunked = false;
   bool keep_alive = true;         // what the client asked for
   bool expects_continue = false;  // Expect: 100-continue, on HTTP/1.1, with a body to come
-  bool wants_websocket = false;   // Upgrade: websocket with Connection: upgrade; worker/upgrade.h decides
+  bool wants_websocket =
+      false;  // Upgrade: websocket with Connection: upgrade; worker/upgrade.h decides
   [[nodiscard]] bool has_body() const noexcept { return chunked || content_length.value_or(0) > 0; }
 };
 
 // Why a request was not taken: the status to answer with, then close. `reason` is for the log and a
 // short text body; it never holds client bytes.
 struct Refusal {
-  int status;               // 400 405 413 414 417 431 501 505
+  int status;  // 400 405 413 414 417 431 501 505
   std::string_view reason;
 };
 
 struct HttpLimits {
-  size_t head_bytes;        // whole head; 431 beyond (414 when the request line alone passes it)
-  size_t line_bytes;        // request line: 414; one header line: 431
-  size_t header_count;      // 431
-  uint64_t body_bytes;      // declared: 413 at the head; chunked: 413 when passed
+  size_t head_bytes;    // whole head; 431 beyond (414 when the request line alone passes it)
+  size_t line_bytes;    // request line: 414; one header line: 431
+  size_t header_count;  // 431
+  uint64_t body_bytes;  // declared: 413 at the head; chunked: 413 when passed
 };
 
 class HttpSession {
@@ -75,11 +76,12 @@ class HttpSession {
 
   // Parses what the client sent; gives how many bytes were taken: fewer than given only when paused
   // or switched. The caller keeps the rest and feeds it after resume(), even where nothing is left:
-  // an on_complete may be due. Bytes behind a refusal, or behind a request that asked for close, are
-  // taken and ignored. Not from inside a callback, and the session must outlive its callbacks; one
-  // worker's sessions share what on_head's views lie in, so feed no other one from inside on_head.
+  // an on_complete may be due. Bytes behind a refusal, or behind a request that asked for close,
+  // are taken and ignored. Not from inside a callback, and the session must outlive its callbacks;
+  // one worker's sessions share what on_head's views lie in, so feed no other one from inside
+  // on_head.
   [[nodiscard]] size_t feed(Bytes bytes) noexcept;
-  void pause() noexcept;   // from inside a callback: stop after this event
+  void pause() noexcept;  // from inside a callback: stop after this event
   void resume() noexcept;
   // From inside on_head: the bytes after this head are not HTTP (a WebSocket was accepted). Nothing
   // is called after it, on_complete neither.
@@ -88,7 +90,8 @@ class HttpSession {
   [[nodiscard]] bool refused() const noexcept;
   // Between requests: nothing of a next request was received.
   [[nodiscard]] bool idle() const noexcept;
-  [[nodiscard]] bool in_head() const noexcept;  // part of a head was received: the header clock runs
+  [[nodiscard]] bool in_head()
+      const noexcept;  // part of a head was received: the header clock runs
   [[nodiscard]] bool in_body() const noexcept;
 
  private:

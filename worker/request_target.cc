@@ -1,4 +1,5 @@
-// worker/request_target.cc -- see the header; RFC 3986 sections 3.2.2 and 3.2.3 for hosts and ports.
+// worker/request_target.cc -- see the header; RFC 3986 sections 3.2.2 and 3.2.3 for hosts and
+// ports.
 #include "worker/request_target.h"
 
 #include <cstddef>
@@ -52,7 +53,8 @@ bool valid_ipv4(std::string_view text) noexcept {
   return false;
 }
 
-// Eight groups of 16 bits, the last two perhaps as an IPv4 address; one "::" stands for one or more.
+// Eight groups of 16 bits, the last two perhaps as an IPv4 address; one "::" stands for one or
+// more.
 bool valid_ipv6(std::string_view text) noexcept {
   int groups = 0;
   bool shortened = false;

@@ -1,5 +1,5 @@
-// worker/request_target.h -- what a request is for: its target in the four forms of RFC 9112 section
-// 3.2, and the host it names. Text in, views out; knows nothing of heads.
+// worker/request_target.h -- what a request is for: its target in the four forms of RFC 9112
+// section 3.2, and the host it names. Text in, views out; knows nothing of heads.
 //
 // T1  Every view given back points into the target, or is one of the literals "/" and "*".
 // T2  An authority given back passed valid_host().
@@ -28,9 +28,9 @@ struct RequestTarget {
 [[nodiscard]] std::optional<RequestTarget> split_target(std::string_view method,
                                                         std::string_view target) noexcept;
 
-// host [":" port] as http needs it: a name, an IPv4 address or an IPv6 literal, not empty. Names may
-// hold unreserved characters, %XX and the sub-delimiters but ',', which would make one Host look
-// like two; a port is 1 to 5 digits within 65535.
+// host [":" port] as http needs it: a name, an IPv4 address or an IPv6 literal, not empty. Names
+// may hold unreserved characters, %XX and the sub-delimiters but ',', which would make one Host
+// look like two; a port is 1 to 5 digits within 65535.
 [[nodiscard]] bool valid_host(std::string_view host) noexcept;
 
 }  // namespace sluice
