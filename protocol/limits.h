@@ -98,6 +98,27 @@ inline constexpr size_t kOutputSoftBytes = 64 * kKiB;
 // Hard: only the answer at the head of the line may grow, no request is read (decisions.md 21).
 inline constexpr size_t kOutputHardBytes = 1 * kMiB;
 
+// Answers of one connection that came before their turn, kept by the worker: one of the largest and
+// then some. Beyond: the answer that passes it is refused, its client gets 502.
+inline constexpr size_t kAnswersAheadBytes = 17 * kMiB;
+// Read and dropped after the last answer of a connection that we close, so that a reset does not eat
+// that answer. Beyond: the connection is closed.
+inline constexpr size_t kLingerBytes = 1 * kMiB;
+
+// ---- the worker's loop ----
+
+// Output gathered within a turn of the loop and copied once; longer pieces go out from where they lie.
+inline constexpr size_t kGatheredOutputBytes = 16 * kKiB;
+// Replies taken from one connection before the next has its turn: one full ring.
+inline constexpr uint32_t kRepliesPerRound = 16;
+// Connections and inbox messages served in one turn of the loop, so that sockets get theirs.
+inline constexpr uint32_t kConnectionsPerTurn = 512;
+inline constexpr uint32_t kInboxPerTurn = 256;
+// Connections refused at the door that may still linger with their 503. Beyond: closed at once.
+inline constexpr uint32_t kRefusedAtDoor = 128;
+// Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.
+inline constexpr uint32_t kReservedDescriptors = 64;
+
 // ---- channels and messages ----
 
 // Messages in one channel (normal and single-reader). Beyond: kChannelFull.
@@ -157,6 +178,10 @@ inline constexpr auto kAnswerTimeout = std::chrono::seconds(60);
 inline constexpr auto kHoldTimeout = std::chrono::seconds(10);
 // A consumer that takes nothing from its inbox gets no new work (decisions.md 24).
 inline constexpr auto kStuckTimeout = std::chrono::seconds(30);
+// For the client to close after our last answer. Beyond: we do.
+inline constexpr auto kLingerTimeout = std::chrono::seconds(2);
+// Between two attempts at what waits for another process to read: nobody rings for it.
+inline constexpr auto kRetryInterval = std::chrono::milliseconds(5);
 // For what is open when the gateway is told to end. Beyond: cut.
 inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
 // For the gateway to answer a consumer that asks for an arena; it answers within a loop turn. Beyond:
