@@ -331,7 +331,7 @@ void Recovery::ring_all() {
         if (!segment.reply_ring(process, slot).empty()) set_ready(*segment.ready(process), slot);
       }
     }
-    static_cast<void>(layer_.doorbell().ring(process));
+    layer_.doorbell().ring_surely(process);
   }
   layer_.ring();
 }

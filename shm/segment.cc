@@ -131,6 +131,7 @@ void Segment::remember(const Geometry& geometry) noexcept {
   geometry_ = geometry;
   offsets_ = offsets_of(geometry);
   block_bits_ = block_bits(geometry);
+  free_cells_per_process_ = shm::free_cells_per_process(geometry);
   block_count_ = geometry.processes << block_bits_;
   shape_of_worker_ = ArenaShape(geometry.worker_blocks);
   shape_of_other_ = ArenaShape(geometry.other_blocks);

@@ -114,6 +114,7 @@ class Segment {
   uint64_t instance_ = 0;
   uint32_t block_count_ = 0;
   uint32_t block_bits_ = 0;
+  uint64_t free_cells_per_process_ = 0;
   ArenaShape shape_of_worker_;
   ArenaShape shape_of_other_;
 };
