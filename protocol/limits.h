@@ -206,6 +206,10 @@ inline constexpr uint32_t kWorkersMost = 128;
 // Consumers attached at once: --max-consumers, and how far it may be raised. Beyond: refused at attach.
 inline constexpr uint32_t kConsumers = 64;
 inline constexpr uint32_t kConsumersMost = 512;
+// Names of channels there may be at once; 9 KiB of address space each. Beyond: kChannelTableFull.
+inline constexpr uint32_t kChannels = 1024;
+// Messages in one consumer's or worker's inbox. Beyond: kChannelFull.
+inline constexpr uint32_t kInboxCapacity = 4096;
 // Demo consumers; more show nothing more. Beyond: the option is refused.
 inline constexpr uint32_t kDemoConsumersMost = 64;
 // Open client connections of one worker. Beyond: accepting waits.
@@ -226,6 +230,8 @@ inline constexpr int kPassedSockets = 64;
 inline constexpr auto kPortRetry = std::chrono::seconds(3);
 // Sockets that said nothing of an attach yet. Beyond: the oldest is hung up on.
 inline constexpr size_t kUnattachedSockets = 64;
+// Accepting on the control socket rests this long when the system has no descriptor left.
+inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 // A process that lived less when it died waits longer before its next start.
 inline constexpr auto kRestartShortLife = std::chrono::seconds(5);
 // The second restart in a row waits this long, each further one twice as long, up to the second number.
