@@ -1,4 +1,8 @@
-// worker/upgrade.h -- the handshake that turns an HTTP request into a WebSocket (RFC 6455 section 4.2).
+// worker/upgrade.h -- the handshake that turns an HTTP request into a WebSocket (RFC 6455
+// section 4.2).
+//
+// Where servers differ this is the strict side: one key, one version, sub-protocols that are tokens
+// and differ, no body. Extensions are not negotiated; an offer of one is no error.
 #pragma once
 
 #include <optional>
@@ -16,17 +20,19 @@ struct Handshake {
 };
 
 struct HandshakeVerdict {
-  int status = 101;              // 101, or 400, 405, 426 with `extra` header lines
-  std::string_view reason;
-  std::string_view extra;        // e.g. "Sec-WebSocket-Version: 13\r\n", for 426
-  std::optional<Handshake> handshake;
+  int status = 101;         // 101, or 400, 405, 426 with `extra` header lines
+  std::string_view reason;  // for the log and a short text body; never the client's bytes
+  std::string_view extra;   // whole header lines, e.g. "Sec-WebSocket-Version: 13\r\n", for 426
+  std::optional<Handshake> handshake;  // with 101 only
 };
 
 // Checks method, version, Host, Upgrade and Connection as token lists, key (16 bytes in base64),
 // version 13, sub-protocol tokens, no body.
 [[nodiscard]] HandshakeVerdict check_handshake(const RequestHead& head);
 
-// The 101 answer. `subprotocol` empty: none. `extra` is whole header lines, already checked.
-void write_switching(const Handshake& handshake, std::string_view subprotocol, std::string_view extra, std::string& out);
+// Appends the 101 answer. `subprotocol` empty, or not a token: no such line. `extra` is whole
+// header lines, already checked.
+void write_switching(const Handshake& handshake, std::string_view subprotocol,
+                     std::string_view extra, std::string& out);
 
 }  // namespace sluice

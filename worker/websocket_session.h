@@ -3,62 +3,122 @@
 //
 // W1  on_message is called once per whole message, in order; text is valid UTF-8 (checked as bytes
 //     arrive). Pings are answered here, in order. After on_closed nothing more is called.
-// W2  Every way to end sends at most one close frame, and close() is allowed at any time, many times.
+// W2  Every way to end sends at most one close frame, and nothing after it; close() is allowed at
+//     any time, many times.
+// W3  What the session does depends on the bytes alone, not on how they were split over feed().
+// W4  Between messages it holds no buffer: an idle connection costs this object and no more.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 #include <string_view>
 
 #include "protocol/codec.h"
 
 namespace sluice {
 
+struct FramePiece;
+
 struct WebSocketLimits {
-  size_t message_bytes;   // beyond: 1009
-  size_t fragments;       // of one message; beyond: 1009
-  size_t control_backlog; // bytes of pongs waiting for the socket before reading should stop
+  size_t message_bytes;    // beyond: 1009
+  size_t fragments;        // of one message; beyond: 1009
+  size_t control_backlog;  // bytes of pongs waiting for the socket before reading should stop
 };
 
+// Close codes of our own making (RFC 6455 section 7.4.1).
+namespace close_code {
+inline constexpr uint16_t kNormal = 1000;
+inline constexpr uint16_t kProtocolError = 1002;
+inline constexpr uint16_t kNone = 1005;  // never sent: the close frame had no code
+inline constexpr uint16_t kNotUtf8 = 1007;
+inline constexpr uint16_t kTooLarge = 1009;
+inline constexpr uint16_t kInternalError = 1011;
+}  // namespace close_code
+
+// Owner     the connection, from the 101 until its socket is closed.
+// Lifetime  callbacks may call anything here but feed(); they must not delete the session.
+// Borrows   events and limits, which outlive it.
+// Thread    one; spare buffers are shared by the sessions of a thread.
 class WebSocketSession {
  public:
   class Events {
    public:
     virtual ~Events() = default;
+    // `content` is valid until it returns.
     virtual void on_message(Bytes content, bool binary) noexcept = 0;
-    // Bytes for the socket; they must be copied or written before it returns.
+    // Bytes for the socket; they must be copied or written before it returns. A small frame is one
+    // call, a large one two: its header and its payload.
     virtual void on_output(Bytes bytes) noexcept = 0;
     // The closing handshake is over or the protocol was broken: flush, then drop the socket. `code`
-    // is what http consumers are told: the peer's, 1005 when its close had none, ours when we failed it.
+    // is what consumers are told: the client's, 1005 when its close had none, ours when we failed
+    // it.
     virtual void on_closed(uint16_t code, std::string_view reason) noexcept = 0;
   };
 
-  WebSocketSession(Events& events, const WebSocketLimits& limits);
+  WebSocketSession(Events& events, const WebSocketLimits& limits) noexcept;
   ~WebSocketSession();
+  WebSocketSession(const WebSocketSession&) = delete;
+  WebSocketSession& operator=(const WebSocketSession&) = delete;
 
+  // While paused, what is fed is kept unparsed: stop reading the socket.
   void feed(Bytes bytes) noexcept;
-  void pause() noexcept;   // from inside on_message: keeps what was fed and not yet parsed
+  // No on_message until resume(). Pings and the client's close wait, too: they keep their place.
+  void pause() noexcept { paused_ = true; }
   void resume() noexcept;  // parses what was kept; may call events
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
 
-  // One whole message, unmasked, as one frame.
+  // One whole message, unmasked, as one frame. Dropped once a close was sent or received.
   void send(Bytes content, bool binary) noexcept;
   void ping() noexcept;
-  // Starts the closing handshake; messages after it are dropped. The peer's close ends it.
+  // Starts the closing handshake; messages after it, in and out, are dropped, and the client's
+  // close ends it (resume() first where paused). 1005 sends no code; a code that may not stand in a
+  // frame is sent as 1011. The reason is cut to what fits, and left out when it is not UTF-8.
   void close(uint16_t code, std::string_view reason) noexcept;
-  [[nodiscard]] bool close_sent() const noexcept;
-  [[nodiscard]] bool closed() const noexcept;  // on_closed was called
+  [[nodiscard]] bool close_sent() const noexcept { return close_sent_; }
+  [[nodiscard]] bool closed() const noexcept { return closed_; }  // on_closed was called
+
   // Something was received since the last call: what keep-alive asks.
   [[nodiscard]] bool heard_from() noexcept;
-  [[nodiscard]] size_t buffered() const noexcept;  // bytes of an unfinished message and of kept input
+  [[nodiscard]] size_t buffered() const noexcept;  // bytes of an unfinished message, of kept input
+
+  // More pongs than control_backlog were written since drained(): stop reading the socket, for a
+  // client that sends pings and reads nothing. One read can pass the bound by its own size, no
+  // more.
+  [[nodiscard]] bool congested() const noexcept { return pong_bytes_ > limits_.control_backlog; }
+  void drained() noexcept { pong_bytes_ = 0; }  // the socket took all output
 
  private:
-  struct Wslay;
-  std::unique_ptr<Wslay> wslay_;
+  struct Inbound;  // the buffers of an unfinished frame or message, and of kept input
+
+  void parse() noexcept;
+  void take(const FramePiece& piece) noexcept;
+  [[nodiscard]] bool frame_allowed(const FramePiece& piece) noexcept;
+  void take_content(const FramePiece& piece) noexcept;
+  void take_control(const FramePiece& piece) noexcept;
+  void client_closes(Bytes payload) noexcept;
+  void send_close(Bytes payload) noexcept;
+  void fail(uint16_t code, std::string_view reason) noexcept;
+  void end(uint16_t code, std::string_view reason) noexcept;
+
+  Events& events_;
+  const WebSocketLimits& limits_;
+  std::unique_ptr<Inbound> inbound_;  // null between messages (W4)
+  size_t pong_bytes_ = 0;
+  bool parsing_ = false;  // parse() is running, below us on the stack
+  bool paused_ = false;
+  bool heard_from_ = false;
+  bool close_sent_ = false;
+  bool closed_ = false;
 };
 
-// The 2 to 10 bytes before a server's unmasked frame. Gives the size.
-[[nodiscard]] size_t write_frame_header(size_t content_bytes, bool binary, std::span<std::byte, 10> out) noexcept;
+// Whether a close frame may carry this code (RFC 6455 section 7.4, and the codes registered since).
+[[nodiscard]] bool valid_close_code(uint16_t code) noexcept;
+
+// The 2 to 10 bytes before a server's unmasked frame. Gives the size. For who writes the payload
+// himself: only while close_sent() is false.
+[[nodiscard]] size_t write_frame_header(size_t content_bytes, bool binary,
+                                        std::span<std::byte, 10> out) noexcept;
 
 }  // namespace sluice
