@@ -1,6 +1,5 @@
 """tests/blackbox/rogue.py -- runs rogue_consumer: a consumer that misbehaves as the path asks it to."""
 
-import os
 import signal
 import subprocess
 
@@ -37,7 +36,7 @@ class Rogue:
     def __enter__(self):
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen([str(PROGRAM), str(self._control)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, errors="replace", env=os.environ)
+                                        stderr=subprocess.STDOUT, text=True, errors="replace")
         self.output = Output(self.process.stdout)
         self.output.wait_for(r"^attached")
         return self

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from support import processes
-from support.gateway import PROGRAM, Gateway
+from support.gateway import PROGRAM, Gateway, own_environment
 from support.http_client import Closed
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
@@ -17,7 +17,8 @@ from support.websocket_client import WebSocket
 
 def refused(*options):
     """Runs the program with options it must refuse; gives its output and exit code."""
-    run = subprocess.run([str(PROGRAM), *options], capture_output=True, text=True, timeout=20 * SLOWNESS, check=False)
+    run = subprocess.run([str(PROGRAM), *options], capture_output=True, text=True, env=own_environment(),
+                         timeout=20 * SLOWNESS, check=False)
     return (run.stdout + run.stderr).strip(), run.returncode
 
 
@@ -233,7 +234,8 @@ def test_a_right_it_lacks_is_one_clear_line():
 
 def test_help_and_version_are_answered():
     for option in ("--help", "--version"):
-        run = subprocess.run([str(PROGRAM), option], capture_output=True, text=True, timeout=20, check=False)
+        run = subprocess.run([str(PROGRAM), option], capture_output=True, text=True, env=own_environment(),
+                             timeout=20, check=False)
         assert run.returncode == 0 and "sluice" in run.stdout.lower()
 
 

@@ -3,7 +3,7 @@
 Loads of three kinds run against one gateway; only what messages.md allows may be lost:
 a request in the hands of the dead is a 502, a WebSocket message in its hands is missing, a worker's
 connections are cut. Everything else is answered, rightly and in order.
-SLUICE_SOAK_SECONDS makes it longer.
+SLUICE_TEST_SOAK_SECONDS makes it longer.
 """
 
 import os
@@ -17,7 +17,7 @@ from support.http_client import Closed
 from support.waiting import wait_until
 from support.websocket_client import WebSocket
 
-SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "12"))
+SECONDS = float(os.environ.get("SLUICE_TEST_SOAK_SECONDS", "12"))
 LOST = (Closed, ConnectionError, TimeoutError)
 
 

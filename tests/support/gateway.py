@@ -30,6 +30,11 @@ BROKEN = re.compile(r"CHECK failed|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|
                     r"|terminate called|Assertion .* failed")
 
 
+def own_environment():
+    """The environment without what would be an option of the gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+
+
 class Output:
     """The lines a process writes, gathered by a thread."""
 
@@ -81,7 +86,7 @@ class Gateway:
         command += ["--demo", str(demo)] if demo else []
         command += ["--listen", listen] if listen else []
         self.command = command + [str(option) for option in options]
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = {**own_environment(), **(environment or {})}
         self.process = self.output = None
         self.host, self.port = "127.0.0.1", 0
 
@@ -90,7 +95,7 @@ class Gateway:
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True, text=True,
-                                        errors="replace", env=self._environment)
+                                        errors="replace", env=self.environment)
         self.output = Output(self.process.stdout)
         if wait:
             self.output.wait_for(r"^ready")
@@ -156,7 +161,7 @@ class Gateway:
         wait_until(lambda: not self.pids(), f"no process of the gateway left: {self.roles()}")
         self.output.wait_end()
         left = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*")
-                      if path.is_socket() or path.name.endswith(".lock"))
+                      if path.is_socket())
         assert not left, f"left behind: {left}"
         broken = [line for line in self.output.lines if BROKEN.search(line)]
         assert not broken, "\n".join(broken + ["in:", self.output.text()])
