@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ["gateway", "worker", "shm", "protocol", "consumer", "tests", "tools", ".ci"]
 HEADER_LINES, SOURCE_LINES = 200, 500
+LONGER = {"protocol/limits.h": "one table of every limit: it grows by a line for each"}
 
 # Two words for one thing is a bug; these say nothing. What breaks the rule says why.
 UNUSED_WORDS = {"manager", "handler", "helper", "context", "data", "info", "peer", "packet"}
@@ -43,7 +44,7 @@ def test_no_file_is_too_long():
     lengths = {name(path): (len(path.read_text(encoding="utf-8").splitlines()), limits[path.suffix])
                for path in files(*limits)}
 
-    too_long = {file: length for file, (length, limit) in lengths.items() if length > limit}
+    too_long = {file: length for file, (length, limit) in lengths.items() if length > limit and file not in LONGER}
 
     assert lengths and not too_long
 
@@ -84,7 +85,10 @@ def test_no_test_sleeps():
 
 
 def test_sequential_consistency_stands_only_where_processes_ring_each_other():
-    places = ["shm/doorbell", "shm/connection_slots", "shm/ready_bitmap", "tests/"]
+    places = ["shm/doorbell", "shm/connection_slots", "tests/",
+              "shm/channel_layer.cc",  # a sender says it waits for room, then looks again
+              "shm/receive.cc",        # a reader says it reads, then looks again
+              "consumer/sleep.cc"]     # a signal handler interrupts a sleeper
 
     assert not lines_with(r"\bseq_cst\b", ".h", ".cc", but=places)
 
