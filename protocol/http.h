@@ -1,4 +1,4 @@
-// protocol/http.h -- the messages of HTTP: their channels, their fields. README.md has the whole story.
+// protocol/http.h -- the messages of HTTP: their channels, their fields. More in README.md.
 #pragma once
 
 #include "protocol/field.h"

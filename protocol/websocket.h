@@ -1,5 +1,4 @@
-// protocol/websocket.h -- the messages of WebSocket: their channels, their fields. README.md has the
-// whole story.
+// protocol/websocket.h -- the messages of WebSocket: their channels, their fields. More in README.md.
 #pragma once
 
 #include "protocol/field.h"
@@ -47,8 +46,8 @@ inline constexpr Field kWebSocketReceive[] = {
     {"order", Type::kInteger, Need::kOptional},
 };
 
-// websocket.disconnect -- the connection is over; exactly one for each that was announced. All fields
-// of websocket.connect, and these.
+// websocket.disconnect -- the connection is over; exactly one for each that was announced. All
+// fields of websocket.connect, and these.
 //   from worker, or from the master when it died   to the owner
 //   full  it has a place kept for it
 inline constexpr Field kWebSocketDisconnect[] = {
