@@ -1,0 +1,76 @@
+// gateway/control.h -- the socket consumers attach on; who is alive. Speaks shm/attach.h.
+//
+// T1  Only processes of our user, or root, get further than the connect.
+// T2  What a consumer says is input: a packet out of turn or malformed ends its connection, and
+//     nothing here ever waits for one.
+// T3  A hang-up ends new work for a consumer at once. What it held is taken back when it is proven
+//     dead, or, if it lives on, once it has no longer mapped its arena for writing (a detach).
+// T4  An arena is sealed, and shown to every worker, before its consumer hears that it is attached.
+#pragma once
+
+#include <uv.h>
+
+#include <list>
+#include <memory>
+#include <string>
+
+#include "gateway/loop.h"
+#include "gateway/shared_memory.h"
+#include "shm/attach.h"
+
+namespace sluice {
+
+class Control {
+ public:
+  class Events {
+   public:
+    virtual ~Events() = default;
+    // Sealed: the workers must hear of it now (T4).
+    virtual void on_arena(shm::ProcessName consumer) noexcept = 0;
+    // Will never touch shared memory again.
+    virtual void on_consumer_dead(shm::ProcessName consumer) noexcept = 0;
+  };
+
+  // Binds and listens; `events` and `memory` outlive us. Throws std::runtime_error.
+  Control(uv_loop_t& loop, SharedMemory& memory, Events& events, const std::string& path,
+          uint32_t max_consumers);
+  // Hangs up on everybody and removes the socket file.
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  // From now on attaching is refused with kDraining.
+  void refuse_new() noexcept { draining_ = true; }
+  [[nodiscard]] uint32_t attached() const noexcept;
+
+ private:
+  enum class State : uint8_t { kConnected, kWelcomed, kAttached, kLeaving };
+  struct Peer;
+
+  void accept_all() noexcept;
+  void accept_one(shm::Fd socket) noexcept;
+  void on_readable(Peer& peer) noexcept;
+  [[nodiscard]] bool take(Peer& peer, const shm::AttachPacket& packet) noexcept;  // false: end it
+  [[nodiscard]] bool welcome(Peer& peer, const shm::AttachPacket& hello) noexcept;
+  [[nodiscard]] bool attach(Peer& peer) noexcept;
+  [[nodiscard]] bool give_arena(Peer& peer, const shm::AttachPacket& want) noexcept;
+  void refuse(Peer& peer, shm::RefusedWhy why) noexcept;
+  void hang_up(Peer& peer) noexcept;
+  void look_whether_detached(Peer& peer) noexcept;
+  void on_death(Peer& peer) noexcept;
+  void forget(Peer& peer) noexcept;
+  [[nodiscard]] uint32_t free_number() const noexcept;
+
+  uv_loop_t& loop_;
+  SharedMemory& memory_;
+  Events& events_;
+  std::string path_;
+  uint32_t max_consumers_;
+  bool draining_ = false;
+  shm::Fd listener_;
+  std::unique_ptr<Poll> poll_;
+  std::unique_ptr<Timer> accept_again_;
+  std::list<std::unique_ptr<Peer>> peers_;  // oldest first
+};
+
+}  // namespace sluice

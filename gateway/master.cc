@@ -1,0 +1,154 @@
+// gateway/master.cc -- see master.h.
+#include "gateway/master.h"
+
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <system_error>
+
+#include "gateway/exit_code.h"
+#include "gateway/geometry.h"
+#include "gateway/privileges.h"
+#include "protocol/limits.h"
+#include "worker/log.h"
+
+namespace sluice {
+namespace {
+
+using shm::Fd;
+using shm::ProcessName;
+
+// Signals come through a descriptor of our own rather than uv_signal: libuv keeps its handles in a
+// table of the process that a fork copies, and a worker's signal would be written to our pipe.
+Fd open_signals() {
+  const sigset_t orders = order_signals();
+  if (::sigprocmask(SIG_BLOCK, &orders, nullptr) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot block signals");
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  Fd fd(::signalfd(-1, &orders, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) throw std::system_error(errno, std::generic_category(), "cannot take signals");
+  return fd;
+}
+
+std::unique_ptr<Children> make_children(uv_loop_t& loop, const Options& options, std::function<void()> on_gone) {
+  std::string program = options.demo > 0 ? find_demo_program() : std::string();
+  return std::make_unique<Children>(loop, std::move(program), options.control, std::move(on_gone));
+}
+
+}  // namespace
+
+Master::Loop::Loop() {
+  const int result = uv_loop_init(&loop);
+  if (result < 0) throw std::system_error(-result, std::generic_category(), "cannot make a loop");
+}
+
+Master::Loop::~Loop() {
+  uv_run(&loop, UV_RUN_NOWAIT);  // the close callbacks of all handles
+  CHECK(uv_loop_close(&loop) == 0);
+}
+
+Master::Master(const Options& options, Listeners& listeners)
+    : options_(options),
+      listeners_(listeners),
+      memory_(geometry_for(options)),
+      signals_(open_signals()),
+      signal_poll_(std::make_unique<Poll>(loop_.loop, signals_.get(), UV_READABLE,
+                                          [this](int) {
+                                            signalfd_siginfo got{};
+                                            while (::read(signals_.get(), &got, sizeof got) == sizeof got) {
+                                              on_signal(static_cast<int>(got.ssi_signo));
+                                            }
+                                          })),
+      recovery_(loop_.loop, [this] { advance_recovery(); }),
+      farewells_(loop_.loop, memory_.layer()),
+      control_(loop_.loop, memory_, *this, options.control, options.max_consumers),
+      workers_(loop_.loop, memory_, listeners, options, *this),
+      children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })) {}
+
+Master::~Master() = default;
+
+int Master::run() {
+  log_event(LogLevel::kInfo, "starting",
+            {{"workers", options_.workers}, {"control", options_.control}});
+  workers_.start();
+  children_->start(options_.demo);
+  uv_run(&loop_.loop, UV_RUN_DEFAULT);
+  log_event(LogLevel::kInfo, "ended", {{"code", exit_code_}});
+  return exit_code_;
+}
+
+void Master::on_workers_ready() noexcept {
+  for (const std::string& url : listeners_.urls()) fmt::print("{}\n", url);
+  fmt::print("ready: {} workers, control socket {}\n", options_.workers, options_.control);
+  std::fflush(stdout);
+}
+
+void Master::on_worker_dead(ProcessName worker) noexcept {
+  std::vector<shm::OwedDisconnect> owed = memory_.recovery().owed_by(worker);  // before its slots are closed
+  recover(worker);
+  if (!owed.empty()) farewells_.add(std::move(owed));
+}
+
+void Master::on_workers_failed() noexcept {
+  log_event(LogLevel::kError, "workers_cannot_start");
+  exit_code_ = kExitFailed;
+  leave_now();
+}
+
+void Master::on_workers_gone() noexcept { children_->end(); }
+
+void Master::on_arena(ProcessName consumer) noexcept { workers_.show_arena(consumer); }
+
+void Master::on_consumer_dead(ProcessName consumer) noexcept { recover(consumer); }
+
+void Master::on_signal(int number) noexcept {
+  log_event(LogLevel::kInfo, "signal", {{"number", number}});
+  switch (number) {
+    case SIGTERM: drain(); break;
+    case SIGINT: ++interrupts_ > 1 ? leave_now() : drain(); break;
+    case SIGQUIT: leave_now(); break;
+    case SIGHUP: workers_.roll(); break;
+    default: break;  // USR1: the log is stderr, there is nothing to open again
+  }
+}
+
+void Master::drain() noexcept {
+  if (phase_ != Phase::kRunning) return;
+  phase_ = Phase::kDraining;
+  log_event(LogLevel::kInfo, "draining", {{"consumers", control_.attached()}});
+  control_.refuse_new();
+  memory_.segment().header().draining.store(1, std::memory_order_release);
+  workers_.drain();
+  listeners_.close();
+}
+
+void Master::leave_now() noexcept {
+  if (phase_ == Phase::kLeavingNow) return;
+  phase_ = Phase::kLeavingNow;
+  control_.refuse_new();
+  memory_.segment().header().draining.store(1, std::memory_order_release);
+  workers_.quit();
+  listeners_.close();
+}
+
+void Master::recover(ProcessName dead) noexcept {
+  memory_.recovery().on_death(dead);
+  recovery_interval_ = limits::kRecoveryInterval;
+  advance_recovery();
+}
+
+void Master::advance_recovery() noexcept {
+  for (const ProcessName& freed : memory_.advance()) workers_.arena_gone(freed);
+  if (!memory_.recovery().busy()) return recovery_.stop();
+  recovery_.start(recovery_interval_);
+  recovery_interval_ =
+      std::min<std::chrono::milliseconds>(recovery_interval_ * 2, limits::kRecoveryIntervalMost);
+}
+
+}  // namespace sluice

@@ -1,0 +1,75 @@
+// gateway/master.h -- the master's loop: what comes from signals, workers, consumers and children, and
+// what is done about it.
+//
+// A1  The master reads no client byte, and trusts nothing it finds in shared memory.
+// A2  Whoever is proven dead is recovered here, in the turn of the loop that hears of it; what has to
+//     wait is looked at again by a timer, and only while there is something.
+// A3  The end: workers leave first, then the demo consumers, then everything is closed and removed.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <string>
+
+#include "gateway/children.h"
+#include "gateway/control.h"
+#include "gateway/farewells.h"
+#include "gateway/listener.h"
+#include "gateway/loop.h"
+#include "gateway/options.h"
+#include "gateway/shared_memory.h"
+#include "gateway/workers.h"
+
+namespace sluice {
+
+class Master final : Workers::Events, Control::Events {
+ public:
+  // Both outlive us. Throws std::system_error, std::runtime_error.
+  Master(const Options& options, Listeners& listeners);
+  ~Master() override;
+  Master(const Master&) = delete;
+  Master& operator=(const Master&) = delete;
+
+  // Until it ends; gives the exit code (README.md).
+  [[nodiscard]] int run();
+
+ private:
+  // Owns the loop, so that it is closed after everything that lives on it.
+  struct Loop {
+    Loop();
+    ~Loop();
+    uv_loop_t loop{};
+  };
+
+  void on_workers_ready() noexcept override;
+  void on_worker_dead(shm::ProcessName worker) noexcept override;
+  void on_workers_gone() noexcept override;
+  void on_workers_failed() noexcept override;
+  void on_arena(shm::ProcessName consumer) noexcept override;
+  void on_consumer_dead(shm::ProcessName consumer) noexcept override;
+
+  void on_signal(int number) noexcept;
+  void drain() noexcept;
+  void leave_now() noexcept;
+  void recover(shm::ProcessName dead) noexcept;
+  void advance_recovery() noexcept;
+
+  const Options& options_;
+  Listeners& listeners_;
+  Loop loop_;
+  SharedMemory memory_;
+  shm::Fd signals_;
+  std::unique_ptr<Poll> signal_poll_;
+  Timer recovery_;
+  std::chrono::milliseconds recovery_interval_{};
+  Farewells farewells_;
+  Control control_;
+  Workers workers_;
+  std::unique_ptr<Children> children_;
+  enum class Phase : uint8_t { kRunning, kDraining, kLeavingNow } phase_ = Phase::kRunning;
+  int interrupts_ = 0;
+  int exit_code_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,245 @@
+// gateway/option_table.cc -- see option_table.h.
+#include "gateway/option_table.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/un.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "protocol/codec.h"
+#include "protocol/limits.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+using Values = std::span<const std::string>;
+
+[[noreturn]] void must_be(const std::string& what) {
+  throw std::invalid_argument("must be " + what);
+}
+
+// As a TOML basic string.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\u{:04x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+uint64_t whole_number(std::string_view text, uint64_t least, uint64_t most) {
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || value < least || value > most) {
+    must_be(fmt::format("a whole number from {} to {}", least, most));
+  }
+  return value;
+}
+
+std::string show_size(uint64_t bytes) {
+  constexpr std::array<std::pair<uint64_t, char>, 3> kUnits = {
+      {{uint64_t{1} << 30, 'G'}, {uint64_t{1} << 20, 'M'}, {uint64_t{1} << 10, 'K'}}};
+  for (const auto& [unit, letter] : kUnits) {
+    if (bytes > 0 && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, letter);
+  }
+  return std::to_string(bytes);
+}
+
+uint64_t size_in(std::string_view text, uint64_t least, uint64_t most) {
+  const auto refuse = [&] {
+    must_be(fmt::format("a size from {} to {}, in bytes or with K, M or G", show_size(least),
+                        show_size(most)));
+  };
+  int shift = 0;
+  if (!text.empty()) {
+    const char last = text.back();
+    if (last == 'K' || last == 'k') shift = 10;
+    if (last == 'M' || last == 'm') shift = 20;
+    if (last == 'G' || last == 'g') shift = 30;
+    if (shift != 0) text.remove_suffix(1);
+  }
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || value > most >> shift) refuse();
+  value <<= shift;
+  if (value < least) refuse();
+  return value;
+}
+
+milliseconds seconds_in(std::string_view text, milliseconds least, milliseconds most) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  const double least_s = std::chrono::duration<double>(least).count();
+  const double most_s = std::chrono::duration<double>(most).count();
+  if (parsed.ec != std::errc{} || parsed.ptr != end || !(value >= least_s && value <= most_s)) {
+    must_be(fmt::format("seconds from {} to {}", least_s, most_s));
+  }
+  return milliseconds(std::llround(value * 1000));
+}
+
+OptionKey count_key(const char* name, uint32_t Options::*member, uint64_t least, uint64_t most,
+                    const char* help) {
+  return {name, "N", help,
+          [=](Options& o, Values v) {
+            o.*member = static_cast<uint32_t>(whole_number(v[0], least, most));
+          },
+          [=](const Options& o) { return std::to_string(o.*member); }};
+}
+
+OptionKey seconds_key(const char* name, milliseconds WorkerSettings::*member, const char* help) {
+  return {name, "SECONDS", help,
+          [=](Options& o, Values v) {
+            o.worker.*member = seconds_in(v[0], limits::kOptionSecondsLeast, limits::kOptionSecondsMost);
+          },
+          [=](const Options& o) {
+            return fmt::format("{}", std::chrono::duration<double>(o.worker.*member).count());
+          }};
+}
+
+template <class Size>
+OptionKey size_key(const char* name, Size WorkerSettings::*member, uint64_t least, uint64_t most,
+                   const char* help) {
+  return {name, "SIZE", help,
+          [=](Options& o, Values v) { o.worker.*member = size_in(v[0], least, most); },
+          [=](const Options& o) { return quoted(show_size(o.worker.*member)); }};
+}
+
+OptionKey choice_key(const char* name, bool WorkerSettings::*member, const char* off, const char* on,
+                     const char* help) {
+  return {name, fmt::format("{}|{}", off, on), help,
+          [=](Options& o, Values v) {
+            if (v[0] != off && v[0] != on) must_be(fmt::format("{} or {}", off, on));
+            o.worker.*member = v[0] == on;
+          },
+          [=](const Options& o) { return quoted(o.worker.*member ? on : off); }};
+}
+
+OptionKey listen_key() {
+  return {"listen", "ADDRESS",
+          "where to accept clients: host:port, [v6]:port, unix:/path or fd:N; may be repeated",
+          [](Options& o, Values values) {
+            o.listen.clear();
+            for (const std::string& value : values) o.listen.push_back(parse_listen_address(value));
+          },
+          [](const Options& o) {
+            std::vector<std::string> all;
+            for (const ListenAddress& address : o.listen) all.push_back(quoted(to_string(address)));
+            if (all.empty()) all.push_back(quoted(kDefaultListen));
+            return fmt::format("[{}]", fmt::join(all, ", "));
+          },
+          true};
+}
+
+OptionKey control_key() {
+  return {"control", "PATH", "the socket consumers attach on",
+          [](Options& o, Values v) {
+            if (!v[0].starts_with('/')) must_be("an absolute path");
+            // ".lock" is appended for the lock file; the socket's own name is what is bounded.
+            if (v[0].size() >= sizeof(sockaddr_un::sun_path)) must_be("shorter than 108 bytes");
+            o.control = v[0];
+          },
+          [](const Options& o) { return quoted(o.control); }};
+}
+
+OptionKey max_connections_key() {
+  return {"max-connections", "N", "open client connections per worker; rounded up to a multiple of 64",
+          [](Options& o, Values v) {
+            const uint64_t asked = whole_number(v[0], 1, shm::kMaxConnections);
+            o.worker.max_connections = static_cast<uint32_t>((asked + 63) / 64 * 64);
+          },
+          [](const Options& o) { return std::to_string(o.worker.max_connections); }};
+}
+
+OptionKey max_headers_key() {
+  return {"max-headers", "N", "header lines of a request; beyond: 431",
+          [](Options& o, Values v) {
+            o.worker.max_headers = whole_number(v[0], 1, limits::kOptionHeadersMost);
+          },
+          [](const Options& o) { return std::to_string(o.worker.max_headers); }};
+}
+
+OptionKey root_path_key() {
+  return {"root-path", "PATH", "the prefix the application is mounted at (SCRIPT_NAME)",
+          [](Options& o, Values v) {
+            const bool plain = v[0].find_first_of("?#\r\n") == std::string::npos &&
+                               v[0].find('\0') == std::string::npos;
+            if ((!v[0].empty() && v[0][0] != '/') || !plain || !valid_utf8(v[0])) {
+              must_be("empty or a path that begins with /");
+            }
+            o.worker.root_path = v[0];
+          },
+          [](const Options& o) { return quoted(o.worker.root_path); }};
+}
+
+std::vector<OptionKey> make_table() {
+  using W = WorkerSettings;
+  using limits::kMiB;
+  std::vector<OptionKey> table;
+  table.push_back(listen_key());
+  table.push_back(count_key("workers", &Options::workers, 1, limits::kWorkersMost,
+                            "protocol workers; default: the CPUs we may use"));
+  table.push_back(count_key("demo", &Options::demo, 0, limits::kDemoConsumersMost,
+                            "demo consumers to start as children"));
+  table.push_back(control_key());
+  table.push_back(max_connections_key());
+  table.push_back(count_key("max-consumers", &Options::max_consumers, 1, limits::kConsumersMost,
+                            "consumers attached at once; beyond: refused"));
+  table.push_back(seconds_key("header-timeout", &W::header_timeout,
+                              "from a head's first byte to its last; beyond: 408"));
+  table.push_back(seconds_key("body-timeout", &W::body_timeout, "between two reads of a body; beyond: 408"));
+  table.push_back(seconds_key("send-timeout", &W::send_timeout,
+                              "between two writes a client takes; beyond: cut"));
+  table.push_back(seconds_key("keepalive-timeout", &W::keepalive_timeout,
+                              "between two requests; beyond: closed"));
+  table.push_back(seconds_key("answer-timeout", &W::answer_timeout,
+                              "for a consumer's answer; beyond: 504"));
+  table.push_back(seconds_key("hold-timeout", &W::hold_timeout,
+                              "for a consumer to appear; beyond: 503"));
+  table.push_back(seconds_key("drain-timeout", &W::drain_timeout,
+                              "for what is open when the gateway or a worker is to end; beyond: cut"));
+  table.push_back(seconds_key("receive-timeout", &W::receive_timeout,
+                              "for a consumer to take a WebSocket's message; beyond: closed with 1013"));
+  table.push_back(seconds_key("ping-interval", &W::ping_interval,
+                              "a WebSocket silent this long is pinged"));
+  table.push_back(seconds_key("ping-timeout", &W::ping_timeout,
+                              "for anything to arrive after a ping; beyond: cut"));
+  table.push_back(size_key("max-head", &W::max_head_bytes, 256, kMiB, "a request's whole head; beyond: 431"));
+  table.push_back(size_key("max-line", &W::max_line_bytes, 64, kMiB,
+                           "one line of a head; beyond: 414 for the first, else 431"));
+  table.push_back(max_headers_key());
+  table.push_back(size_key("max-body", &W::max_body_bytes, 0, limits::kOptionBodyMost,
+                           "a request's body; beyond: 413"));
+  table.push_back(size_key("max-message", &W::max_message_bytes, 1, limits::kMessageBytes,
+                           "a WebSocket message; beyond: closed with 1009"));
+  table.push_back(root_path_key());
+  table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
+                             "whether POST and FILES are filled from a form's body"));
+  table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
+                             "who accepts a WebSocket"));
+  return table;
+}
+
+}  // namespace
+
+const std::vector<OptionKey>& option_table() {
+  static const std::vector<OptionKey> table = make_table();
+  return table;
+}
+
+}  // namespace sluice
