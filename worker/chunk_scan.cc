@@ -53,6 +53,7 @@ ChunkScan::Step ChunkScan::byte(char c) noexcept {
         state_ = State::kSizeLf;
       } else if (c == ';') {
         state_ = State::kExtensionStart;
+        return count_extension_byte();
       } else {
         return refuse(400, "malformed chunk size");
       }
@@ -87,6 +88,13 @@ ChunkScan::Step ChunkScan::byte(char c) noexcept {
   }
 }
 
+ChunkScan::Step ChunkScan::count_extension_byte() noexcept {
+  if (++extension_bytes_ > limits::kChunkExtensionBytes ||
+      ++extension_total_ > limits::kChunkExtensionsTotalBytes)
+    return refuse(400, "chunk extensions too long");
+  return Step::kMore;
+}
+
 // *( ";" token [ "=" ( token / quoted-string ) ] ), without the white space that RFC 9112 calls
 // bad.
 ChunkScan::Step ChunkScan::extension(char c) noexcept {
@@ -97,9 +105,7 @@ ChunkScan::Step ChunkScan::extension(char c) noexcept {
     state_ = State::kSizeLf;
     return Step::kMore;
   }
-  if (++extension_bytes_ > limits::kChunkExtensionBytes ||
-      ++extension_total_ > limits::kChunkExtensionsTotalBytes)
-    return refuse(400, "chunk extensions too long");
+  if (count_extension_byte() == Step::kRefused) return Step::kRefused;
   if (quoted) {
     if (!is_text(c)) return refuse(400, "malformed chunk extension");
     if (state_ == State::kQuotedPair)

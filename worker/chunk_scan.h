@@ -60,6 +60,7 @@ class ChunkScan {
   // Takes one byte of framing.
   Step byte(char c) noexcept;
   Step extension(char c) noexcept;
+  Step count_extension_byte() noexcept;
   Step trailer(char c) noexcept;
   Step refuse(int status, std::string_view reason) noexcept {
     refusal_ = {status, reason};

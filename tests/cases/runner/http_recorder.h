@@ -1,0 +1,34 @@
+// tests/cases/runner/http_recorder.h -- drives an HttpSession over bytes cut in many ways and
+// writes down what it says, one line per event, so that two ways of cutting can be compared as
+// text.
+//
+// R1  Pieces of one body are joined: only their bytes are told, not where they were cut.
+// R2  Each piece fed is its own allocation of its own size, so that a sanitizer sees a read beyond.
+// R3  An event that may not come (after a refusal, out of order) is told as a line "broken: ...".
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "worker/http_session.h"
+
+namespace sluice::cases {
+
+// How the bytes are cut. The pieces are: up to `split`, then the rest; or, where `step` is not 0,
+// steps of that size. `pausing` pauses in every callback and goes on after feed() returned.
+struct Cut {
+  size_t split = 0;
+  size_t step = 0;
+  bool pausing = false;
+};
+
+// What a session with these limits says of `bytes`; `switching` has it switch at a head that wants
+// a WebSocket. The last line tells where it stands.
+[[nodiscard]] std::string record(std::string_view bytes, const HttpLimits& limits, bool switching,
+                                 const Cut& cut);
+
+// Visible ASCII as it is, the rest and '\' as \r \n \t \\ \xHH.
+[[nodiscard]] std::string escape(std::string_view bytes);
+
+}  // namespace sluice::cases
