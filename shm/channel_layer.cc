@@ -101,7 +101,6 @@ Result<BlockIndex> ChannelLayer::write_header(Claim& claim, size_t length, const
   std::memcpy(arenas_.own(head).data(), &header, sizeof header);
   sent.block = head;
   sent.payload_generation = header.generation;
-  sent.queued_generation = header.generation + 1;  // what try_push stamps
   return head;
 }
 
@@ -126,12 +125,18 @@ std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> b
   return head;
 }
 
-PushOutcome ChannelLayer::push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept {
-  segment_.envelope(block)->queue.store(id, relaxed);  // ordered by the stamp that follows
-  const PushOutcome outcome = queue.try_push(block, me_.index);
+PushOutcome ChannelLayer::push(OwnerQueue queue, uint32_t id, Sent& sent) noexcept {
+  Envelope& envelope = *segment_.envelope(sent.block);
+  envelope.queue.store(id, relaxed);  // ordered by the stamp that follows
+  const auto try_once = [&] {
+    // Ours until it is pushed; the push stamps it with the next generation, a refused one too.
+    sent.queued_generation = Stamp{envelope.stamp.load(relaxed)}.next(me_.index, {}).generation();
+    return queue.try_push(sent.block, me_.index);
+  };
+  const PushOutcome outcome = try_once();
   if (outcome != PushOutcome::kFull) return outcome;
   // What was withdrawn leaves at the head: a full writer may clear it away and try once more.
-  return free_withdrawn(queue) ? queue.try_push(block, me_.index) : PushOutcome::kFull;
+  return free_withdrawn(queue) ? try_once() : PushOutcome::kFull;
 }
 
 bool ChannelLayer::free_withdrawn(OwnerQueue queue) noexcept {
@@ -181,7 +186,7 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
   const Result<BlockIndex> head = write_header(claim, length, route, expires, sent);
   if (!head.ok()) return head.error();
   record->bytes_queued.fetch_add(length, relaxed);  // before the push: the reader subtracts
-  const PushOutcome outcome = push(queue, queue_id(QueueKind::kChannel, channel), *head);
+  const PushOutcome outcome = push(queue, queue_id(QueueKind::kChannel, channel), sent);
   if (outcome == PushOutcome::kPushed) {
     record->messages.fetch_add(1, relaxed);
     will_ring_channel(channel);
@@ -202,7 +207,7 @@ Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t leng
   const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
   if (!head.ok()) return head.error();
   const PushOutcome outcome =
-      push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), *head);
+      push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), sent);
   if (outcome == PushOutcome::kPushed) will_ring_process(reader.index);
   if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
   return finish(outcome, claim, *head, sent);
@@ -212,8 +217,8 @@ Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) n
   if (!processes_.is_live(reader)) return Error::kReaderGone;
   Envelope* envelope = segment_.envelope(block);
   CHECK(envelope != nullptr);
-  const uint64_t generation = Stamp{envelope->stamp.load(relaxed)}.generation();  // ours
-  switch (push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), block)) {
+  Sent sent{block, Stamp{envelope->stamp.load(relaxed)}.generation(), 0};  // ours
+  switch (push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), sent)) {
     case PushOutcome::kPushed:
       break;
     case PushOutcome::kFull:
@@ -222,7 +227,7 @@ Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) n
       return Error::kSegmentCorrupt;
   }
   will_ring_process(reader.index);
-  return Sent{block, generation, generation + 1};
+  return sent;
 }
 
 Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexcept {
@@ -239,11 +244,11 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexc
   const uint32_t ring =
       (route.about.worker - 2u) * segment_.geometry().connections_per_worker + route.about.slot;
   OwnerQueue queue = segment_.reply_ring(route.about.worker, route.about.slot);
-  PushOutcome outcome = push(queue, queue_id(QueueKind::kReply, ring), *head);
+  PushOutcome outcome = push(queue, queue_id(QueueKind::kReply, ring), sent);
   if (outcome == PushOutcome::kFull) {
     record.waiter.store(me_.index, seq_cst);
     // The worker may have drained it before it could see us waiting.
-    outcome = push(queue, queue_id(QueueKind::kReply, ring), *head);
+    outcome = push(queue, queue_id(QueueKind::kReply, ring), sent);
   }
   if (outcome == PushOutcome::kPushed) {
     CRASH_POINT(reply_published);  // recovery sets the bits of every ring that is not empty
@@ -259,10 +264,10 @@ Progress ChannelLayer::progress(const Sent& sent, ProcessIndex& taker) const noe
   const Envelope* envelope = segment_.envelope(sent.block);
   if (envelope == nullptr) return Progress::kOver;
   const Stamp stamp{envelope->stamp.load(acquire)};  // [S]
-  const uint64_t queued = sent.queued_generation & ((uint64_t{1} << 40) - 1);
+  const uint64_t queued = sent.queued_generation;
   if (stamp.generation() == queued && stamp.state() == BlockState::kQueued)
     return Progress::kUnread;
-  if (stamp.generation() == queued + 1 && stamp.state() == BlockState::kOwned) {
+  if (stamp.generation() == Stamp::of(queued + 1, 0, {}).generation() && stamp.state() == BlockState::kOwned) {
     taker = stamp.owner();
     return Progress::kTaken;
   }

@@ -92,7 +92,7 @@ class ChannelLayer {
  private:
   [[nodiscard]] Result<BlockIndex> write_header(Claim& claim, size_t length, const Route& route,
                                                 uint64_t expires_ms, Sent& sent) noexcept;
-  [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, BlockIndex block) noexcept;
+  [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, Sent& sent) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, BlockIndex head,
                                     Sent sent) noexcept;
