@@ -91,23 +91,29 @@ void BlockPool::give_back(BlockIndex block) noexcept {
 void BlockPool::free(BlockIndex block) noexcept {
   Envelope* head = segment_.envelope(block);
   if (head == nullptr) return;
-  // Links first, the head last: killed in between, the head still names what is left.
-  BlockIndex link = head->next.load(acquire);
-  for (uint32_t i = 0; link != 0 && i < kMaxLinks; ++i) {
-    Envelope* envelope = segment_.envelope(link - 1);
+  std::array<BlockIndex, kMaxLinks> links;
+  uint32_t count = 0;
+  for (BlockIndex link = head->next.load(acquire); link != 0 && count < kMaxLinks; ++count) {
+    const Envelope* envelope = segment_.envelope(link - 1);
     if (envelope == nullptr || envelope->head.load(relaxed) != block) break;
-    const BlockIndex next = envelope->next.load(relaxed);
-    Stamp stamp{envelope->stamp.load(acquire)};
+    if (Stamp{envelope->stamp.load(acquire)}.state() != BlockState::kLinked) break;
+    links[count] = link - 1;
+    link = envelope->next.load(relaxed);
+  }
+  // The last link first, the head last: killed in between, all that is left hangs from the head.
+  while (count > 0) {
+    Envelope* envelope = segment_.envelope(links[--count]);
+    const Stamp stamp{envelope->stamp.load(acquire)};
     if (stamp.state() != BlockState::kLinked) break;
     uint64_t expected = stamp.word;
     if (!envelope->stamp.compare_exchange_strong(expected, stamp.next(me_, BlockState::kOwned).word,
                                                  acq_rel, relaxed)) {
       break;
     }
+    CRASH_POINT(link_taken);  // ours by stamp, of no queue: recovery frees it
     envelope->next.store(0, relaxed);  // ours now
+    give_back(links[count]);
     CRASH_POINT(link_freed);
-    give_back(link - 1);
-    link = next;
   }
   head->next.store(0, relaxed);  // ours
   give_back(block);
@@ -117,11 +123,13 @@ void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) noexcept
   Envelope* envelope = segment_.envelope(link);
   Envelope* before = segment_.envelope(last);
   CHECK(envelope != nullptr && before != nullptr);
-  envelope->head.store(head, relaxed);
+  envelope->head.store(head, relaxed);  // relaxed: the stamp below publishes these
   envelope->next.store(0, relaxed);
+  envelope->queue.store(queue_id(QueueKind::kNone, 0), relaxed);  // no message of its own: recovery
+  before->next.store(link + 1, relaxed);
+  CRASH_POINT(link_named);  // in hand and named: recovery frees it as what it is, owned by the dead
   const Stamp stamp{envelope->stamp.load(relaxed)};  // ours
   envelope->stamp.store(stamp.next(me_, BlockState::kLinked).word, release);
-  before->next.store(link + 1, release);
 }
 
 void BlockPool::hold(BlockIndex block) { held_[block - first_own_] = kHeld; }
