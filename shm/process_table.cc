@@ -62,7 +62,9 @@ std::optional<ProcessName> ProcessTable::reserve(Role role, uint32_t number) noe
     record->poisoned.store(0, relaxed);
     record->heartbeat_ms.store(0, relaxed);
     // It was not there for the deaths so far: nothing of theirs is its to act on.
-    record->seen_deaths.store(segment_.header().deaths.load(acquire), relaxed);
+    const uint64_t deaths = segment_.header().deaths.load(acquire);
+    record->seen_deaths.store(deaths, relaxed);
+    record->settled_deaths.store(deaths, relaxed);
     // A sleep of the incarnation before; the count goes on (doorbell.h D5).
     record->doorbell.fetch_and(~(kAsleepInPoll | kAsleepInFutex), relaxed);
     return ProcessName{static_cast<ProcessIndex>(row), incarnation};

@@ -150,9 +150,18 @@ void Recovery::sweep(Death& death) {
       for (uint32_t number = 0; number < used; ++number) {
         Envelope& envelope = *segment.envelope(first + number);
         const Stamp stamp{envelope.stamp.load(acquire)};
+        uint64_t expected = stamp.word;
+        if (stamp.state() == BlockState::kFree && arena == dead) {
+          // Counted as used, and its process died before it stamped it.
+          if (envelope.stamp.compare_exchange_strong(
+                  expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
+            layer_.free_block(first + number);
+            ++totals_.freed;
+          }
+          continue;
+        }
         if (stamp.owner() != dead) continue;
         const uint32_t queue = envelope.queue.load(relaxed);  // written before the stamp
-        uint64_t expected = stamp.word;
         if (stamp.state() == BlockState::kOwned) {
           // Q5: it may have taken this from the head of a queue and died before moving head on.
           if (std::optional<OwnerQueue> from = queue_of(segment, queue)) from->settle_head();
@@ -161,12 +170,12 @@ void Recovery::sweep(Death& death) {
                   expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
             continue;
           }
-          take_back(death, first + number, arena);
+          take_back(death, first + number, arena, kind_of(queue));
         } else if (stamp.state() == BlockState::kQueued) {
           if (!published.holds(queue, first + number)) {
             if (envelope.stamp.compare_exchange_strong(
                     expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
-              take_back(death, first + number, arena);
+              take_back(death, first + number, arena, kind_of(queue));
             }
           } else if (arena == dead && segment.is_worker(dead) &&
                      kind_of(queue) == QueueKind::kChannel) {
@@ -180,9 +189,11 @@ void Recovery::sweep(Death& death) {
   }
 }
 
-// A block of the dead, in our hands now: back to the worker whose it is, or free.
-void Recovery::take_back(Death& death, BlockIndex block, uint32_t arena) {
-  if (arena != death.name.index && layer_.segment().is_worker(arena) &&
+// A block of the dead, in our hands now: back to the worker whose it is, or free. Only what came from
+// a channel or an inbox is a message: links, and blocks that were on their way home, are not.
+void Recovery::take_back(Death& death, BlockIndex block, uint32_t arena, QueueKind from) {
+  const bool message = from == QueueKind::kChannel || from == QueueKind::kInbox;
+  if (message && arena != death.name.index && layer_.segment().is_worker(arena) &&
       layer_.processes().living(static_cast<ProcessIndex>(arena))) {
     if (!hand_back(block, Returned::kTaken)) death.unreturned.push_back(block);
     return;
@@ -238,6 +249,12 @@ std::vector<ProcessName> Recovery::advance() {
 // seen the death. `blocked` names workers that still wait for an earlier death's messages.
 bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
   const Segment& segment = layer_.segment();
+  // Who has seen the death, asked before the inbox is emptied: what such a worker sent to the dead it
+  // sent before it saw, so it comes out now, and nothing of it later.
+  std::vector<bool> saw(segment.geometry().processes);
+  for (uint32_t row = 2; row < 2 + segment.geometry().worker_processes; ++row) {
+    saw[row] = segment.process(row)->seen_deaths.load(acquire) >= death.number;
+  }
   OwnerQueue inbox = segment.inbox(death.name.index);
   BlockIndex block = kNoBlock;
   bool withdrawn = false;
@@ -257,7 +274,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
     const auto worker = static_cast<ProcessIndex>(row);
     const bool living = layer_.processes().living(worker).has_value();
     ProcessRecord& record = *segment.process(worker);
-    if (living && (blocked[worker] || record.seen_deaths.load(acquire) < death.number)) {
+    if (living && (blocked[worker] || !saw[worker])) {
       blocked[worker] = true;
       all = false;
       continue;
@@ -278,7 +295,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
       static_cast<void>(layer_.doorbell().ring(worker));
     }
   }
-  return all;
+  return all && inbox.empty();
 }
 
 // R3: no block of its arena is in anybody's hands or on its way.

@@ -65,7 +65,7 @@ class Recovery {
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
   };
   void sweep(Death& death);
-  void take_back(Death& death, BlockIndex block, uint32_t arena);
+  void take_back(Death& death, BlockIndex block, uint32_t arena, QueueKind from);
   void close_connections(ProcessName dead);
   void free_all_in(OwnerQueue queue);
   // True when every living worker has its own back.

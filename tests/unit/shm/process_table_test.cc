@@ -104,6 +104,7 @@ TEST_CASE("a newcomer has no sleep and no death of others to answer for") {
   CHECK(row->doorbell.load() == 4 * 17);
   CHECK(row->poisoned.load() == 0);
   CHECK(row->seen_deaths.load() == 5);
+  CHECK(row->settled_deaths.load() == 5);
 }
 
 TEST_CASE("a row that is none, or that nobody honest wrote, is not living") {

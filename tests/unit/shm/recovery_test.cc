@@ -1,0 +1,459 @@
+// tests/unit/shm/recovery_test.cc -- what the dead held comes back, to whom it belongs, when it may.
+#include "shm/recovery.h"
+
+#include "tests/support/shm_world.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::shm;
+using sluice::tests::blocks_used;
+using sluice::tests::blocks_waiting_free;
+using sluice::tests::Member;
+using sluice::tests::World;
+
+struct Bench {
+  World world;
+  Member master{world, world.join(Role::kMaster)};
+  Member worker{world, world.join(Role::kWorker)};
+  Recovery recovery{master.layer};
+  uint32_t channel = worker.layer.channels().open("http.request").value();
+
+  // A consumer's whole life, in a child that dies by SIGKILL where `live` ends.
+  ProcessName dies(const std::function<void(Member&)>& live) {
+    const ProcessName name = world.join(Role::kConsumer, 1);
+    return dies_as(name, live);
+  }
+  ProcessName dies_as(ProcessName name, const std::function<void(Member&)>& live) {
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      Member me(world, name);
+      live(me);
+      kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    return name;
+  }
+  void workers_see_deaths() {
+    world.segment().process(worker.layer.me().index)->seen_deaths = world.segment().header().deaths.load();
+  }
+  std::vector<ProcessName> settle() {
+    std::vector<ProcessName> freed;
+    for (int i = 0; i < 5; ++i) {
+      for (const ProcessName name : recovery.advance()) freed.push_back(name);
+    }
+    return freed;
+  }
+  void check_sound() {
+    std::string problem;
+    CHECK_MESSAGE(world.segment().verify(problem), problem);
+  }
+  void check_all_free(ProcessIndex row) {
+    CHECK(blocks_waiting_free(world.segment(), row) == blocks_used(world.segment(), row));
+  }
+};
+
+TEST_CASE("a request in the hands of the dead comes back to its worker as taken") {
+  Bench b;
+  const Sent sent = b.worker.send(b.channel, "request").value();
+
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    REQUIRE(me.layer.try_receive()->keep() == sent.block);
+  });
+  ProcessIndex taker = kNobody;
+  CHECK(b.worker.layer.progress(sent, taker) == Progress::kTaken);
+  CHECK(taker == dead.index);
+  b.recovery.on_death(dead);
+
+  CHECK(b.worker.layer.progress(sent, taker) == Progress::kOver);
+  auto back = b.worker.layer.try_receive();
+  REQUIRE(back);
+  CHECK(back->returned() == Returned::kTaken);
+  CHECK(back->block() == sent.block);
+  CHECK(back->header().generation == sent.payload_generation);
+  CHECK(Member::text(*back) == "request");
+  back->release();
+  CHECK_FALSE(b.worker.layer.has_reader(b.channel));
+  CHECK_FALSE(b.worker.layer.try_receive());
+  CHECK(b.recovery.totals().returned == 1);
+  b.check_sound();
+}
+
+TEST_CASE("everything the dead had of its own is free again, and its row is given out anew") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    std::vector<Claim> claims;
+    for (const size_t bytes : {10, 500, 1500, 3000, 50'000, 900'000}) {
+      claims.push_back(std::move(me.layer.claim(bytes).value()));
+    }
+    auto* keep = new std::vector<Claim>(std::move(claims));
+    static_cast<void>(keep);
+  });
+
+  b.recovery.on_death(dead);
+  b.workers_see_deaths();
+  const auto freed = b.settle();
+
+  REQUIRE(freed.size() == 1);
+  CHECK(freed[0] == dead);
+  CHECK_FALSE(b.recovery.busy());
+  b.check_all_free(dead.index);
+  b.check_sound();
+  const ProcessName next = b.world.join(Role::kConsumer, 2);
+  CHECK(next.index == dead.index);
+  Member member(b.world, next);
+  for (uint32_t i = 0; i < 256; ++i) REQUIRE(member.send_to(next, "x").ok() == (i < 16));
+}
+
+TEST_CASE("what lay in the dead inbox comes back unread, in order, after the worker saw the death") {
+  Bench b;
+  const ProcessName reader = b.world.join(Role::kConsumer, 1);
+  for (int i = 0; i < 5; ++i) REQUIRE(b.worker.send_to(reader, std::to_string(i)).ok());
+  b.dies_as(reader, [](Member&) {});
+
+  b.recovery.on_death(reader);
+  CHECK(b.settle().empty());
+  CHECK_FALSE(b.worker.layer.try_receive());
+  const uint64_t deaths = b.world.segment().header().deaths.load();
+  ProcessRecord& row = *b.world.segment().process(b.worker.layer.me().index);
+  CHECK(row.settled_deaths.load() < deaths);
+
+  b.workers_see_deaths();
+  CHECK(b.settle().size() == 1);
+  CHECK(row.settled_deaths.load() == deaths);
+  for (int i = 0; i < 5; ++i) {
+    const auto back = b.worker.layer.try_receive();
+    REQUIRE(back);
+    CHECK(back->returned() == Returned::kUnread);
+    CHECK(Member::text(*back) == std::to_string(i));
+  }
+  CHECK_FALSE(b.worker.layer.try_receive());
+  b.check_sound();
+}
+
+TEST_CASE("messages for a full inbox wait in the master's hands and come when there is room") {
+  Bench b;
+  const ProcessName reader = b.world.join(Role::kConsumer, 1);
+  for (int i = 0; i < 10; ++i) REQUIRE(b.worker.send_to(reader, std::to_string(i)).ok());
+  const ProcessName filler_name = b.world.join(Role::kConsumer, 2);
+  Member filler(b.world, filler_name);
+  const uint32_t cells = b.world.segment().geometry().inbox_cells;
+  for (uint32_t i = 0; i < cells - 3; ++i) REQUIRE(filler.send_to(b.worker.layer.me(), "x").ok());
+  b.dies_as(reader, [](Member&) {});
+
+  b.recovery.on_death(reader);
+  b.workers_see_deaths();
+  CHECK(b.settle().empty());
+  std::vector<std::string> back;
+  for (uint32_t i = 0; i < cells + 10; ++i) {
+    const auto delivery = b.worker.layer.try_receive();
+    if (delivery && delivery->returned() == Returned::kUnread) back.push_back(Member::text(*delivery));
+    static_cast<void>(b.recovery.advance());
+  }
+
+  CHECK(back.size() == 10);
+  CHECK(std::is_sorted(back.begin(), back.end()));
+  CHECK_FALSE(b.recovery.busy());
+  b.check_sound();
+}
+
+TEST_CASE("a message published by the dead is still delivered, and its row waits for it") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    REQUIRE(me.send_to(b.worker.layer.me(), "last words").ok());
+  });
+  b.recovery.on_death(dead);
+  b.workers_see_deaths();
+  CHECK(b.settle().empty());
+
+  {
+    const auto delivery = b.worker.layer.try_receive();
+    REQUIRE(delivery);
+    CHECK(Member::text(*delivery) == "last words");
+    CHECK(b.settle().empty());  // in the worker's hands
+  }
+
+  CHECK(b.settle().size() == 1);
+  b.check_all_free(dead.index);
+  b.check_sound();
+}
+
+TEST_CASE("a dead worker's requests are withdrawn, its connections closed, its replies given back") {
+  Bench b;
+  const ProcessName reader = b.world.join(Role::kConsumer, 1);
+  Member consumer(b.world, reader);
+  consumer.layer.start_reading(b.channel);
+  const ProcessName worker = b.world.join(Role::kWorker, 1);
+  ReplyAddress about{worker.index, worker.incarnation, 0, 1, 1};
+  b.dies_as(worker, [&](Member& me) {
+    ConnectionSlots slots(b.world.segment(), worker);
+    REQUIRE(slots.open()->generation == 1);
+    REQUIRE(me.send(b.channel, "asked").ok());
+    REQUIRE(me.send(b.channel, "asked too").ok());
+  });
+  REQUIRE(consumer.reply(about, "answer").ok());
+
+  b.recovery.on_death(worker);
+
+  CHECK_FALSE(consumer.receive());
+  CHECK(consumer.layer.drops().withdrawn == 2);
+  CHECK(consumer.reply(about, "late").error() == Error::kConnectionGone);
+  b.workers_see_deaths();
+  const auto freed = b.settle();
+  REQUIRE(freed.size() == 1);
+  CHECK(freed[0] == worker);
+  b.check_all_free(worker.index);
+  b.check_sound();
+  const ProcessName next = b.world.join(Role::kWorker, 1);
+  ConnectionSlots slots(b.world.segment(), next);
+  CHECK(slots.open()->generation == 2);
+  CHECK(consumer.reply(about, "late").error() == Error::kConnectionGone);
+}
+
+TEST_CASE("a dead worker's owed disconnects are told with the bytes to send, each once") {
+  Bench b;
+  const ProcessName owner = b.world.join(Role::kConsumer, 1);
+  const ProcessName worker = b.world.join(Role::kWorker, 1);
+  b.dies_as(worker, [&](Member& me) {
+    ConnectionSlots slots(b.world.segment(), worker);
+    for (uint32_t slot = 0; slot < 5; ++slot) {
+      const auto opened = slots.open().value();
+      if (slot == 0) continue;  // HTTP
+      auto claim = me.write("constants");
+      const Sent sent = me.layer.send_to(b.worker.layer.me(), *claim, 9, {}).value();
+      static_cast<void>(sent);
+      const BlockIndex block = me.layer.pool().try_claim(100).value();
+      std::memset(me.arenas.own(block).data(), 0, 512);
+      std::memcpy(me.arenas.own(block).data() + sizeof(PayloadHeader), "constants", 9);
+      slots.set_constants(opened.slot, block);
+      const ReplyAddress about{worker.index, worker.incarnation, opened.slot, opened.generation, 0};
+      if (slot == 1) continue;  // its connect was never taken
+      REQUIRE(take_connection(b.world.segment(), about, owner));
+      slots.set_order(opened.slot, 10 + slot);
+      if (slot >= 3) slots.announce(opened.slot);
+      if (slot == 4) slots.disconnect_sent(opened.slot);
+    }
+  });
+
+  const auto owed = b.recovery.owed_by(worker);
+
+  REQUIRE(owed.size() == 2);
+  for (uint32_t i = 0; i < 2; ++i) {
+    CHECK(owed[i].about.slot == i + 2);
+    CHECK(owed[i].about.worker == worker.index);
+    CHECK(owed[i].about.incarnation == worker.incarnation);
+    CHECK(owed[i].owner == owner);
+    CHECK(owed[i].order == 12 + i);
+    REQUIRE(owed[i].constants.size() == 512);
+    CHECK(std::memcmp(owed[i].constants.data() + sizeof(PayloadHeader), "constants", 9) == 0);
+  }
+  b.recovery.on_death(worker);
+  CHECK(b.recovery.owed_by(worker).empty());
+}
+
+TEST_CASE("a chain in the hands of the dead comes back whole") {
+  Bench b;
+  const std::string big(3 << 20, 'x');
+  const Sent sent = b.worker.send(b.channel, big).value();
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    static_cast<void>(me.layer.try_receive()->keep());
+  });
+
+  b.recovery.on_death(dead);
+
+  {
+    const auto back = b.worker.layer.try_receive();
+    REQUIRE(back);
+    CHECK(back->block() == sent.block);
+    CHECK(back->content().size() == big.size());
+  }
+  CHECK_FALSE(b.worker.layer.try_receive());
+  for (int i = 0; i < 5; ++i) {
+    REQUIRE(b.worker.send(b.channel, big).ok());  // five times three of twenty blocks: all came back
+  }
+  b.check_sound();
+}
+
+TEST_CASE("a link that the dead was just freeing is freed, not handed to the worker as a message") {
+  Bench b;
+  const Sent sent = b.worker.send(b.channel, std::string(2 << 20, 'x')).value();
+  const Segment& segment = b.world.segment();
+  const BlockIndex first = segment.envelope(sent.block)->next.load() - 1;
+  const BlockIndex last = segment.envelope(first)->next.load() - 1;
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    static_cast<void>(me.layer.try_receive()->keep());
+    // As free() leaves it between taking the last link and pushing it.
+    Word& stamp = segment.envelope(last)->stamp;
+    stamp = Stamp{stamp.load()}.next(me.layer.me().index, BlockState::kOwned).word;
+  });
+
+  b.recovery.on_death(dead);
+
+  CHECK(b.recovery.totals().returned == 1);
+  CHECK(b.recovery.totals().freed == 1);
+  static_cast<void>(b.worker.layer.try_receive());  // the rest of the chain: part of it is gone
+  CHECK_FALSE(b.worker.layer.try_receive());
+  b.check_sound();
+  Member reader(b.world, b.world.join(Role::kConsumer, 2));
+  reader.layer.start_reading(b.channel);
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(b.worker.send(b.channel, std::string(2 << 20, 'y')).ok());
+    REQUIRE(reader.receive()->size() == 2 << 20);
+  }
+}
+
+TEST_CASE("a block the dead was giving back is freed, not handed back as a message it had taken") {
+  Bench b;
+  const Sent sent = b.worker.send(b.channel, "x").value();
+  const Segment& segment = b.world.segment();
+  BlockPlace place;
+  REQUIRE(segment.place_of(sent.block, place));
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    static_cast<void>(me.layer.try_receive()->keep());
+    // As give_back() leaves it between stamping and publishing.
+    Envelope& envelope = *segment.envelope(sent.block);
+    envelope.queue = queue_id(QueueKind::kFree, place.arena * 8u + place.size_class);
+    envelope.stamp = Stamp{envelope.stamp.load()}.next(me.layer.me().index, BlockState::kQueued).word;
+  });
+
+  b.recovery.on_death(dead);
+
+  CHECK_FALSE(b.worker.layer.try_receive());
+  CHECK(b.recovery.totals().freed == 1);
+  b.check_sound();
+}
+
+TEST_CASE("blocks counted as used but never stamped are not lost with the process") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    // As refill() leaves it between counting the batch and stamping its blocks.
+    b.world.segment().process(me.layer.me().index)->used_blocks[0] = 32;
+  });
+
+  b.recovery.on_death(dead);
+  b.workers_see_deaths();
+
+  CHECK(b.settle().size() == 1);
+  b.check_all_free(dead.index);
+}
+
+TEST_CASE("a chain's last link, claimed but not yet named by anybody, is not lost with the process") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    const BlockIndex head = me.layer.pool().try_claim(1 << 20).value();
+    const BlockIndex first = me.layer.pool().try_claim(1 << 20).value();
+    static_cast<void>(me.layer.pool().try_claim(1 << 20).value());
+    me.layer.pool().link(head, head, first);
+  });
+
+  b.recovery.on_death(dead);
+  b.workers_see_deaths();
+
+  CHECK(b.settle().size() == 1);
+  b.check_all_free(dead.index);
+  b.check_sound();
+}
+
+TEST_CASE("a message pushed into the dead inbox at the last moment is not left to the next incarnation") {
+  Bench b;
+  const ProcessName reader = b.world.join(Role::kConsumer, 1);
+  const uint32_t inbox = queue_id(QueueKind::kInbox, reader.index);
+  b.dies_as(reader, [](Member&) {});
+  b.recovery.on_death(reader);
+  static_cast<void>(b.recovery.advance());
+
+  // The worker looked at the row before the death, pushes after it, then sees the death.
+  const BlockIndex late = b.worker.layer.pool().try_claim(100).value();
+  b.world.segment().envelope(late)->queue = inbox;
+  REQUIRE(b.world.segment().inbox(reader.index).try_push(late, b.worker.layer.me().index) ==
+          PushOutcome::kPushed);
+  b.workers_see_deaths();
+  CHECK(b.settle().size() == 1);
+
+  CHECK(b.world.segment().inbox(reader.index).empty());
+}
+
+TEST_CASE("half-made channels of the dead are finished or freed, and the name can be made again") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    REQUIRE(me.layer.channels().open("made").ok());
+    const uint32_t shown = me.layer.channels().find("made").value();
+    Word& truth = b.world.segment().channel(shown)->truth;  // as if it died before saying so
+    truth = (truth.load() >> 32 << 32) | uint64_t{me.layer.me().index} << 16 | 1;
+  });
+
+  b.recovery.on_death(dead);
+
+  const uint32_t made = b.worker.layer.channels().open("made").value();
+  CHECK((b.world.segment().channel(made)->truth.load() & 0xffff) ==
+        static_cast<uint64_t>(ChannelState::kLive));
+}
+
+TEST_CASE("recovery wakes every sleeper that has work, in poll and in the futex") {
+  Bench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    REQUIRE(me.send_to(b.worker.layer.me(), "not rung").ok());
+  });
+  b.worker.bell.fall_asleep_in_poll();
+
+  b.recovery.on_death(dead);
+
+  CHECK((b.world.segment().process(b.worker.layer.me().index)->doorbell.load() & 1) == 0);
+}
+
+TEST_CASE("replies published without a ready bit are found after the death of their writer") {
+  Bench b;
+  ConnectionSlots slots(b.world.segment(), b.worker.layer.me());
+  const auto opened = slots.open().value();
+  const ReplyAddress about{b.worker.layer.me().index, b.worker.layer.me().incarnation, opened.slot,
+                           opened.generation, 1};
+  const ProcessName dead = b.dies([&](Member& me) {
+    REQUIRE(me.reply(about, "answer").ok());
+    ReadyBitmap& ready = *b.world.segment().ready(b.worker.layer.me().index);
+    ready.top = 0;
+    ready.middle[0] = 0;
+    ready.bottom[0] = 0;
+  });
+  CHECK_FALSE(slots.any_ready());
+
+  b.recovery.on_death(dead);
+
+  CHECK(slots.next_ready() == opened.slot);
+  CHECK(b.worker.layer.try_receive_reply(opened.slot).has_value());
+}
+
+TEST_CASE("recovering the same death twice frees nothing twice") {
+  Bench b;
+  REQUIRE(b.worker.send(b.channel, "x").ok());
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    static_cast<void>(me.layer.try_receive()->keep());
+    auto* claim = new Claim(std::move(me.layer.claim(10).value()));
+    static_cast<void>(claim);
+  });
+
+  b.recovery.on_death(dead);
+  Recovery second(b.master.layer);
+  second.on_death(dead);
+
+  CHECK(second.totals().freed == 0);
+  CHECK(second.totals().returned == 0);
+  CHECK(b.worker.layer.try_receive().has_value());
+  CHECK_FALSE(b.worker.layer.try_receive());
+  b.check_sound();
+}
+
+}  // namespace
