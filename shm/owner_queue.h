@@ -147,15 +147,17 @@ class BasicOwnerQueue {
     }
   }
 
-  // Calls `visit(block)` for each published position not yet passed by head. Recovery and shm_dump.
+  // Calls `visit(block)` for each published position not yet passed by head; misses none that waits
+  // from before the call to its end, whatever others do meanwhile. Recovery and shm_dump.
   template <class Visit>
   void for_each(Visit visit) const noexcept {
     using enum std::memory_order;
     const uint64_t head = head_.load(acquire);  // [H]
     for (uint64_t position = head; position < head + size_; ++position) {
       const uint64_t cell = at(position).load(acquire);  // [C]
-      if (lap_in(cell) != lap(position)) return;
-      visit(block_in(cell));
+      const auto laps_ahead = static_cast<int32_t>(lap_in(cell) - lap(position));
+      if (laps_ahead < 0) return;                  // published up to here
+      if (laps_ahead == 0) visit(block_in(cell));  // else overwritten: head has passed it
     }
   }
 

@@ -201,6 +201,21 @@ TEST_CASE("every waiting block is visited, from the oldest") {
   CHECK(seen == std::vector<BlockIndex>{3, 4, 5, 6, 7, 8});
 }
 
+TEST_CASE("a visit misses nothing that waits, though others go on taking and pushing a lap further") {
+  Bench b(4, 4, 8);
+  for (BlockIndex i = 0; i < 4; ++i) REQUIRE(b.push(i) == PushOutcome::kPushed);
+
+  std::vector<BlockIndex> seen;
+  b.q().for_each([&](BlockIndex block) {
+    seen.push_back(block);
+    if (block != 0) return;
+    for (BlockIndex i = 0; i < 2; ++i) REQUIRE(b.pop() == i);
+    for (BlockIndex i = 4; i < 6; ++i) REQUIRE(b.push(i) == PushOutcome::kPushed);
+  });
+
+  CHECK(seen == std::vector<BlockIndex>{0, 2, 3});
+}
+
 TEST_CASE("a cell naming no block is stepped over once and told") {
   Bench b(4, 4, 8);
   REQUIRE(b.push(0) == PushOutcome::kPushed);
