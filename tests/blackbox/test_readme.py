@@ -45,7 +45,7 @@ class Shells:
     def type(self, command):
         """Starts a command."""
         # pylint: disable=consider-using-with
-        command = command.replace(DEFAULT, self.address)
+        command = command.replace(DEFAULT, self.address).replace("/tmp/sluice", str(self.folder))
         if BUILD != ROOT / "build":
             command = re.sub(r"\bbuild/", f"{BUILD}/", command)
         process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=self.environment, text=True,

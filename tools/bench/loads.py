@@ -37,12 +37,14 @@ def ws_load(build):
 
 def websocket_echo(build, server, connections, size, seconds, cpus):
     """WebSocket messages, one at a time on each connection, each waiting for its echo."""
-    out = subprocess.run(_bound(cpus, [ws_load(build), "echo", "127.0.0.1", str(server.port), "/ws",
+    run = subprocess.run(_bound(cpus, [ws_load(build), "echo", "127.0.0.1", str(server.port), "/ws",
                                        str(connections), str(size), str(seconds)]),
-                         capture_output=True, text=True, check=True).stdout
-    said = dict(word.split("=") for word in out.split() if "=" in word)
-    return {"number": int(said["msgs"]), "rate": float(said["rate"]), "p50": float(said["p50us"]),
-            "p99": float(said["p99us"]), "bad": int(said["errors"])}
+                         capture_output=True, text=True, check=False)
+    if run.returncode not in (0, 1):  # 1: errors, which it counted
+        raise SystemExit(f"ws_load: {run.stderr}")
+    said = dict(word.split("=") for word in run.stdout.split() if "=" in word)
+    return {"number": int(said["messages"]), "rate": float(said["rate"]), "p50": float(said["p50_us"]),
+            "p99": float(said["p99_us"]), "bad": int(said["errors"])}
 
 
 class IdleWebSockets:
@@ -53,7 +55,10 @@ class IdleWebSockets:
         self.process = subprocess.Popen(_bound(cpus, [ws_load(build), "idle", "127.0.0.1", str(server.port), "/ws",
                                                       str(number)]),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.opened = int(re.search(r"ok=(\d+)", self.process.stdout.readline())[1])
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"ws_load did not open {number} connections")
+        self.opened = int(re.search(r"connections=(\d+)", line)[1])
 
     def close(self):
         """How many were still open at the end."""
