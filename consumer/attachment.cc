@@ -204,7 +204,9 @@ void Attachment::message_over(Message& message) noexcept {
   shm::Delivery& delivery = message.delivery_;
   if (!usable()) {
     static_cast<void>(delivery.keep());  // shared memory is no longer ours to write
-  } else if (message.kind_ == MessageKind::kHttpRequest) {
+    return;
+  }
+  if (message.kind_ == MessageKind::kHttpRequest) {
     OpenRequest* request = open_.find(delivery.about());
     if (request != nullptr && request->block == delivery.block()) {
       request->block = delivery.keep();
@@ -212,6 +214,8 @@ void Attachment::message_over(Message& message) noexcept {
     }
   }
   delivery.release();
+  // Its worker sends no further chunk before it sees that this one was read (decisions.md 19).
+  if (message.kind_ == MessageKind::kHttpRequestBody) doorbell_.ring(delivery.about().worker);
 }
 
 void Attachment::end_request(OpenRequest* request) noexcept {
