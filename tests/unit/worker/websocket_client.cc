@@ -1,9 +1,8 @@
 // tests/unit/worker/websocket_client.cc -- writes masked frames, reads a server's.
 #include "tests/unit/worker/websocket_client.h"
 
-#include <doctest/doctest.h>
-
 #include <array>
+#include <utility>
 
 namespace sluice::test {
 namespace {
@@ -22,7 +21,8 @@ uint64_t from_big_endian(std::string_view bytes) {
   return value;
 }
 
-// The line for one frame and the bytes it takes; 0 when it is not all there.
+// The line for one frame, empty when no server sends such, and the bytes it takes; 0 when it is not
+// all there.
 size_t read_frame(std::string_view bytes, std::string& line, std::string& reason) {
   if (bytes.size() < 2) return 0;
   const auto head = static_cast<unsigned char>(bytes[0]);
@@ -39,18 +39,16 @@ size_t read_frame(std::string_view bytes, std::string& line, std::string& reason
   if (bytes.size() - header < size) return 0;
   const std::string_view payload = bytes.substr(header, size);
   const int opcode = head & 0xf;
+  broken |= opcode == 0 || (opcode > 2 && opcode < 8) || opcode > 10;
   broken |= opcode >= 8 && size > 125;
   if (broken) {
-    line = "broken";
+    line.clear();
   } else if (opcode == 8) {
     line = "close";
     if (size >= 2) line += " " + std::to_string(from_big_endian(payload.substr(0, 2)));
     if (size >= 2) reason = payload.substr(2);
   } else {
-    constexpr std::array<std::string_view, 11> kNames = {"broken", "text",   "binary", "broken",
-                                                         "broken", "broken", "broken", "broken",
-                                                         "close",  "ping",   "pong"};
-    line = opcode < 11 ? kNames[static_cast<size_t>(opcode)] : "broken";
+    line = opcode == 1 ? "text" : opcode == 2 ? "binary" : opcode == 9 ? "ping" : "pong";
     line += " ";
     line += payload;
   }
@@ -93,43 +91,84 @@ std::string from_hex(std::string_view hex) {
 }
 
 std::string EchoServer::lines() {
+  read_output();
+  std::string lines = std::exchange(broken_, std::string());
+  return lines += std::exchange(lines_, std::string());
+}
+
+void EchoServer::say(std::string_view line) {
+  lines_ += line;
+  lines_ += '\n';
+}
+
+void EchoServer::broken(std::string_view promise) {
+  broken_.append("broken: ").append(promise) += '\n';
+}
+
+void EchoServer::read_output() {
   std::string_view rest = output_;
   std::string line;
   while (const size_t size = read_frame(rest, line, close_frame_reason)) {
     rest.remove_prefix(size);
-    lines_ += line + "\n";
+    if (close_seen_) broken("a frame after the close frame");
+    close_seen_ |= line.starts_with("close");
+    if (line.empty()) {
+      broken("a frame no server sends");
+    } else {
+      say(line);
+    }
   }
-  output_ = rest;
-  return std::exchange(lines_, std::string());
+  output_.erase(0, output_.size() - rest.size());
 }
 
 void EchoServer::on_message(Bytes content, bool is_binary) noexcept {
-  CHECK(!session.closed());
+  if (session.closed() || session.close_sent()) broken("a message after the end");
+  if (session.paused()) broken("a message while paused");
+  if (content.size() > limits_.message_bytes) broken("a message beyond its bound");
+  if (!is_binary && !valid_utf8(as_text(content))) broken("a text that is none");
   messages.emplace_back(as_text(content));
   session.send(content, is_binary);
   if (messages.size() == pause_after) session.pause();
+  if (messages.size() == close_after) session.close(1000, "enough");
 }
 
 void EchoServer::on_output(Bytes bytes) noexcept {
+  if (session.closed()) broken("output after the end");
   ++outputs;
   output_ += as_text(bytes);
 }
 
 void EchoServer::on_closed(uint16_t code, std::string_view reason) noexcept {
-  lines_ = lines();
-  if (!output_.empty()) lines_ += "broken\n";
-  lines_ += "closed " + std::to_string(code) + "\n";
+  read_output();
+  if (!output_.empty()) broken("half a frame before the end");
+  if (std::exchange(closed_seen_, true)) broken("a second end");
+  say("closed " + std::to_string(code));
   closed_reason = reason;
 }
 
-std::string talk(std::string_view bytes, const WebSocketLimits& limits) {
+std::string talk(std::string_view bytes, const WebSocketLimits& limits, size_t close_after) {
+  struct Way {
+    size_t piece;
+    bool pausing;
+  };
   std::string whole;
-  for (const size_t piece : {bytes.size(), size_t{1}, size_t{2}, size_t{3}, size_t{997}}) {
+  for (const Way& way : {Way{bytes.size(), false}, Way{1, false}, Way{2, false}, Way{3, false},
+                         Way{997, false}, Way{bytes.size(), true}, Way{5, true}}) {
     EchoServer server(limits);
-    for (size_t at = 0; at < bytes.size(); at += piece) server.feed(bytes.substr(at, piece));
-    std::string lines = server.lines();
-    if (piece == bytes.size()) whole = lines;
-    CHECK(lines == whole);
+    server.close_after = close_after;
+    for (size_t at = 0; at < bytes.size(); at += way.piece) {
+      if (way.pausing) server.pause_after = server.messages.size() + 1;
+      server.feed(bytes.substr(at, way.piece));
+      while (server.session.paused()) {
+        server.pause_after = server.messages.size() + 1;
+        server.session.resume();
+      }
+    }
+    const std::string lines = server.lines();
+    if (way.piece == bytes.size() && !way.pausing) whole = lines;
+    if (lines == whole) continue;
+    return "broken: whole\n" + whole + "in pieces of " + std::to_string(way.piece) +
+           (way.pausing ? ", pausing\n" : "\n") + lines;
   }
   return whole;
 }

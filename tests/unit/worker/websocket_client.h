@@ -36,10 +36,12 @@ inline constexpr WebSocketLimits kRoomy = {
 
 // A session that sends back each message, and writes down what happens: a line per frame sent, as
 // "text <payload>", "binary …", "ping …", "pong …", "close <code>" ("close" without a code), and
-// "closed <code>" for on_closed. A frame that a server may not send is "broken".
+// "closed <code>" for on_closed. Where a promise of the session does not hold, that is said first,
+// in lines that begin with "broken: ".
 class EchoServer : public WebSocketSession::Events {
  public:
-  explicit EchoServer(const WebSocketLimits& limits = kRoomy) : session(*this, limits) {}
+  explicit EchoServer(const WebSocketLimits& limits = kRoomy)
+      : session(*this, limits), limits_(limits) {}
 
   void feed(std::string_view bytes) { session.feed(as_bytes(bytes)); }
   // What happened since the last call.
@@ -55,14 +57,24 @@ class EchoServer : public WebSocketSession::Events {
   std::string close_frame_reason;  // of our own close frame
   size_t outputs = 0;              // calls of on_output
   size_t pause_after = 0;          // messages; 0: never
+  size_t close_after = 0;          // messages; 0: never
 
  private:
+  void say(std::string_view line);
+  void broken(std::string_view promise);
+  void read_output();
+
+  const WebSocketLimits& limits_;
   std::string output_;  // not yet in lines_
   std::string lines_;
+  std::string broken_;
+  bool close_seen_ = false;
+  bool closed_seen_ = false;
 };
 
-// Feeds `bytes` to new echo servers whole, byte by byte and in other pieces; all must have said the
-// same lines, which it gives.
-std::string talk(std::string_view bytes, const WebSocketLimits& limits = kRoomy);
+// Feeds `bytes` to new echo servers whole, byte by byte, in other pieces and with a pause after
+// every message. All should have said the same lines, which it gives; if not, it gives both.
+std::string talk(std::string_view bytes, const WebSocketLimits& limits = kRoomy,
+                 size_t close_after = 0);
 
 }  // namespace sluice::test
