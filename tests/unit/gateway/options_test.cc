@@ -1,0 +1,247 @@
+// tests/unit/gateway/options_test.cc -- where an option's value comes from, and every refusal's line.
+#include "gateway/options.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "gateway/geometry.h"
+#include "protocol/limits.h"
+
+namespace {
+
+using namespace sluice;
+using std::chrono::milliseconds;
+
+CommandLine read(std::vector<const char*> arguments, std::vector<const char*> environment = {}) {
+  arguments.insert(arguments.begin(), "sluice");
+  environment.push_back(nullptr);
+  return read_command_line(static_cast<int>(arguments.size()), arguments.data(), environment.data());
+}
+
+std::string refusal(const std::vector<const char*>& arguments,
+                    const std::vector<const char*>& environment = {}) {
+  try {
+    static_cast<void>(read(arguments, environment));
+  } catch (const OptionError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// A configuration file, removed at the end.
+class File {
+ public:
+  explicit File(const std::string& text) {
+    char name[] = "/tmp/sluice-options-XXXXXX";
+    ::close(::mkstemp(name));
+    path_ = name;
+    std::ofstream(path_) << text;
+  }
+  ~File() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const char* path() const { return path_.c_str(); }
+
+ private:
+  std::string path_;
+};
+
+TEST_CASE("without options everything has its default") {
+  const CommandLine line = read({});
+
+  CHECK(line.asked == Asked::kRun);
+  CHECK(line.options.listen.empty());
+  CHECK(line.options.workers >= 1);
+  CHECK(line.options.demo == 0);
+  CHECK(line.options.worker.header_timeout == limits::kHeaderTimeout);
+  CHECK(line.options.worker.max_body_bytes == limits::kBodyBytes);
+  CHECK(line.options.control.starts_with("/"));
+}
+
+TEST_CASE("the command line comes before the environment, the environment before the file") {
+  const File file("workers = 5\ndemo = 6\nmax-consumers = 7\n");
+
+  const Options options =
+      read({"--config", file.path(), "--workers", "3"}, {"SLUICE_WORKERS=4", "SLUICE_DEMO=2"}).options;
+
+  CHECK(options.workers == 3);
+  CHECK(options.demo == 2);
+  CHECK(options.max_consumers == 7);
+}
+
+TEST_CASE("the file may be named in the environment") {
+  const File file("workers = 5\n");
+  const std::string variable = std::string("SLUICE_CONFIG=") + file.path();
+
+  CHECK(read({}, {variable.c_str()}).options.workers == 5);
+}
+
+TEST_CASE("listen may be repeated, listed in the file, or divided by commas in the environment") {
+  const File file("listen = [\"127.0.0.1:1\", \"unix:/tmp/a\"]\n");
+
+  CHECK(read({"--listen", "a:1", "--listen", "[::1]:2"}).options.listen.size() == 2);
+  CHECK(read({"--config", file.path()}).options.listen.size() == 2);
+  CHECK(read({}, {"SLUICE_LISTEN=a:1,fd:3"}).options.listen.size() == 2);
+}
+
+TEST_CASE("sizes take K, M and G, seconds take fractions") {
+  const WorkerSettings w =
+      read({"--max-head", "32K", "--max-body", "2G", "--max-message", "65536", "--ping-interval", "0.25"})
+          .options.worker;
+
+  CHECK(w.max_head_bytes == 32 * 1024);
+  CHECK(w.max_body_bytes == uint64_t{2} << 30);
+  CHECK(w.max_message_bytes == 65536);
+  CHECK(w.ping_interval == milliseconds(250));
+}
+
+TEST_CASE("what --print-config prints reads back as the same options") {
+  const CommandLine printed = read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b",
+                                    "--header-timeout", "0.125", "--forms", "raw", "--accept", "consumer"});
+  REQUIRE(printed.asked == Asked::kText);
+  const File file(printed.text);
+
+  const CommandLine again = read({"--print-config", "--config", file.path()});
+
+  CHECK(again.text == printed.text);
+  CHECK(again.options.worker.root_path == "/a\"b");
+  CHECK(again.options.worker.raw_forms);
+  CHECK(again.options.worker.accept_by_consumer);
+}
+
+TEST_CASE("help names every option with its unit, and version names the version") {
+  const std::string help = read({"--help"}).text;
+
+  CHECK(help.find("--header-timeout SECONDS") != std::string::npos);
+  CHECK(help.find("--max-body SIZE") != std::string::npos);
+  CHECK(help.find("--listen ADDRESS") != std::string::npos);
+  CHECK(read({"--version"}).text.starts_with("sluice "));
+}
+
+TEST_CASE("check says so when all options are sound") {
+  CHECK(read({"--check"}).asked == Asked::kText);
+  CHECK(refusal({"--check", "--workers", "0"}) ==
+        "workers must be a whole number from 1 to 128 (from the command line)");
+}
+
+TEST_CASE("connections are rounded up to whole words of the ready bitmap") {
+  CHECK(read({"--max-connections", "100"}).options.worker.max_connections == 128);
+}
+
+TEST_CASE("an unknown option is refused by name") {
+  CHECK(refusal({"--wrokers", "2"}) == "unknown option --wrokers; see sluice --help");
+  CHECK(refusal({"surplus"}) == "unknown option surplus; see sluice --help");
+}
+
+TEST_CASE("an unknown variable is refused by name, one of the tree's tools is not") {
+  CHECK(refusal({}, {"SLUICE_WROKERS=2"}) == "unknown variable SLUICE_WROKERS in the environment");
+  CHECK(refusal({}, {"SLUICE_TEST_SLOWNESS=2", "SLUICE_BUILD=b", "OTHER=1"}).empty());
+}
+
+TEST_CASE("an unknown key of the file is refused with its line") {
+  const File file("workers = 2\nwrokers = 2\n");
+
+  CHECK(refusal({"--config", file.path()}) ==
+        std::string("unknown key wrokers in ") + file.path() + " line 2");
+}
+
+TEST_CASE("a file that is no TOML, or not there, is refused in one line") {
+  const File file("workers = \n");
+
+  const std::string broken = refusal({"--config", file.path()});
+  const std::string missing = refusal({"--config", "/nowhere/sluice.toml"});
+
+  CHECK(broken.starts_with(std::string(file.path()) + " line 1: "));
+  CHECK(broken.find('\n') == std::string::npos);
+  CHECK(missing == "cannot read /nowhere/sluice.toml: No such file or directory");
+  CHECK(refusal({"--config", "/tmp"}).starts_with("cannot read /tmp: not a file"));
+}
+
+TEST_CASE("a value of the wrong kind in the file is refused") {
+  const File truth("workers = true\n");
+  const File list("workers = [1, 2]\n");
+
+  CHECK(refusal({"--config", truth.path()}).ends_with("line 1 must be a number or a text"));
+  CHECK(refusal({"--config", list.path()}).ends_with("line 1 must be a number or a text"));
+}
+
+TEST_CASE("every bound says what is allowed and where the value came from") {
+  struct Case {
+    const char* name;
+    const char* value;
+    const char* line;
+  };
+  const Case cases[] = {
+      {"--workers", "129", "workers must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "two", "workers must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "-1", "workers must be a whole number from 1 to 128 (from the command line)"},
+      {"--demo", "65", "demo must be a whole number from 0 to 64 (from the command line)"},
+      {"--max-consumers", "0", "max-consumers must be a whole number from 1 to 512 (from the command line)"},
+      {"--max-connections", "262145",
+       "max-connections must be a whole number from 1 to 262144 (from the command line)"},
+      {"--header-timeout", "0", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "nan", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "5s", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--max-head", "1",
+       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+      {"--max-head", "2M",
+       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+      {"--max-head", "99999999999999999999",
+       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+      {"--max-head", "K",
+       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+      {"--forms", "cooked", "forms must be parsed or raw (from the command line)"},
+      {"--accept", "me", "accept must be gateway or consumer (from the command line)"},
+      {"--root-path", "app", "root-path must be empty or a path that begins with / (from the command line)"},
+      {"--control", "relative", "control must be an absolute path (from the command line)"},
+      {"--listen", "8000",
+       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+      {"--listen", "a:99999",
+       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+      {"--listen", "::1:80",
+       "listen must have brackets around an IPv6 address, as in [::1]:8000 (from the command line)"},
+      {"--listen", "unix:relative",
+       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+      {"--listen", "fd:2", "listen must be a descriptor from fd:3 on (from the command line)"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    CAPTURE(c.value);
+    CHECK(refusal({c.name, c.value}) == c.line);
+  }
+  CHECK(refusal({}, {"SLUICE_WORKERS=0"}) ==
+        "workers must be a whole number from 1 to 128 (from the environment)");
+}
+
+TEST_CASE("a control path too long for a socket is refused") {
+  const std::string path = "/" + std::string(108, 'a');
+
+  CHECK(refusal({"--control", path.c_str()}) ==
+        "control must be shorter than 108 bytes (from the command line)");
+}
+
+TEST_CASE("a line longer than a head is refused") {
+  CHECK(refusal({"--max-head", "1K", "--max-line", "2K"}) == "max-line must not be above max-head");
+}
+
+TEST_CASE("an option without its value, or given twice, is refused in one line") {
+  const std::string without = refusal({"--workers"});
+  const std::string twice = refusal({"--workers", "1", "--workers", "2"});
+
+  CHECK(without.find("--workers") != std::string::npos);
+  CHECK(twice.find("--workers") != std::string::npos);
+  CHECK(twice.find('\n') == std::string::npos);
+}
+
+TEST_CASE("the shared memory of the largest and the smallest options has a valid geometry") {
+  const Options most = read({"--workers", "128", "--max-consumers", "512", "--max-connections", "262144"}).options;
+  const Options least = read({"--workers", "1", "--max-consumers", "1", "--max-connections", "1"}).options;
+
+  CHECK(shm::valid(geometry_for(most)));
+  CHECK(shm::valid(geometry_for(least)));
+}
+
+}  // namespace

@@ -1,0 +1,179 @@
+// tests/unit/gateway/workers_test.cc -- workers forked, watched, replaced and ended; the worker itself
+// is tests/unit/gateway/fake_worker.cc.
+#include "gateway/workers.h"
+
+#include "gateway/geometry.h"
+#include "tests/unit/gateway/fake_worker.h"
+#include "tests/unit/gateway/loop_until.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <csignal>
+
+namespace {
+
+using namespace sluice;
+using shm::ProcessName;
+using tests::FakeWorkers;
+
+struct Bench : Workers::Events {
+  explicit Bench(uint32_t number)
+      : options([&] {
+          Options o = default_options();
+          o.workers = number;
+          o.max_consumers = 2;
+          o.worker.max_connections = 64;
+          o.worker.drain_timeout = std::chrono::milliseconds(100);
+          return o;
+        }()),
+        memory(geometry_for(options)),
+        listeners({parse_listen_address("127.0.0.1:0")}, number, std::chrono::milliseconds(0)),
+        workers(std::make_unique<Workers>(loop.loop, memory, listeners, options, *this)) {}
+
+  void on_workers_ready() noexcept override { ++ready; }
+  void on_worker_dead(ProcessName worker) noexcept override {
+    dead.push_back(worker);
+    memory.recovery().on_death(worker);
+    static_cast<void>(memory.advance());
+  }
+  void on_workers_gone() noexcept override { gone = true; }
+  void on_workers_failed() noexcept override { failed = true; }
+
+  void start() {
+    workers->start();
+    REQUIRE(loop.until([&] { return ready == 1; }));
+  }
+
+  FakeWorkers fake;  // forgets what an earlier test's workers did
+  tests::TestLoop loop;
+  Options options;
+  SharedMemory memory;
+  Listeners listeners;
+  std::unique_ptr<Workers> workers;
+  int ready = 0;
+  bool gone = false;
+  bool failed = false;
+  std::vector<ProcessName> dead;
+};
+
+TEST_CASE("every worker is live, has its own sockets, and the gateway is ready once") {
+  Bench bench(2);
+
+  bench.start();
+
+  CHECK(bench.fake.pid(0) > 0);
+  CHECK(bench.fake.pid(1) > 0);
+  CHECK(bench.memory.processes().living(2).has_value());
+  CHECK(bench.memory.processes().living(3).has_value());
+  CHECK(bench.fake.ok(0));
+  CHECK(bench.fake.ok(1));
+}
+
+TEST_CASE("a killed worker is followed at once, in another incarnation") {
+  Bench bench(1);
+  bench.start();
+  const pid_t before = bench.fake.pid(0);
+
+  ::kill(before, SIGKILL);
+
+  CHECK(bench.loop.until([&] { return bench.fake.pid(0) != before && bench.fake.starts(0) == 2; }));
+  REQUIRE(bench.dead.size() == 1);
+  CHECK_FALSE(bench.memory.processes().is_live(bench.dead[0]));
+  CHECK(bench.ready == 1);
+}
+
+TEST_CASE("while a worker is down another accepts for it, until its successor does") {
+  Bench bench(2);
+  bench.start();
+  bench.fake.hold_starts(true);  // a successor starts, and does not accept yet
+
+  ::kill(bench.fake.pid(1), SIGKILL);
+  CHECK(bench.loop.until([&] { return bench.fake.last_accept_from(0) == 1; }));
+  CHECK(bench.fake.last_stop_accept_from(0) == -1);
+  bench.fake.hold_starts(false);
+
+  CHECK(bench.loop.until([&] { return bench.fake.last_stop_accept_from(0) == 1; }));
+}
+
+TEST_CASE("draining tells every worker, and is over when all have left") {
+  Bench bench(2);
+  bench.start();
+
+  bench.workers->drain();
+
+  CHECK(bench.loop.until([&] { return bench.gone; }));
+  CHECK(bench.fake.drained(0));
+  CHECK(bench.fake.drained(1));
+  CHECK(bench.fake.starts(0) == 1);
+}
+
+TEST_CASE("a worker that does not leave in its time is killed") {
+  Bench bench(1);
+  bench.fake.ignore_orders(true);
+  bench.start();
+
+  bench.workers->quit();
+
+  CHECK(bench.loop.until([&] { return bench.gone; }));
+  CHECK_FALSE(bench.fake.drained(0));
+}
+
+TEST_CASE("a rolling restart replaces every worker, each old one drained after its successor accepts") {
+  Bench bench(2);
+  bench.start();
+  const pid_t first = bench.fake.pid(0);
+  const pid_t second = bench.fake.pid(1);
+
+  bench.workers->roll();
+
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 2; }));
+  CHECK(bench.fake.pid(0) != first);
+  CHECK(bench.fake.pid(1) != second);
+  CHECK(bench.fake.starts(0) == 2);
+  CHECK(bench.fake.starts(1) == 2);
+  CHECK(bench.fake.drained(0));
+  CHECK(bench.fake.drained(1));
+  CHECK(bench.ready == 1);
+}
+
+TEST_CASE("a successor that dies stops the rolling restart, and the old worker stays") {
+  Bench bench(1);
+  bench.start();
+  const pid_t before = bench.fake.pid(0);
+  bench.fake.die_at_start(true);
+
+  bench.workers->roll();
+
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 1; }));
+  CHECK(bench.fake.pid(0) == before);
+  bench.fake.die_at_start(false);
+  bench.workers->roll();
+  CHECK(bench.loop.until([&] { return bench.fake.pid(0) != before; }));
+}
+
+TEST_CASE("workers that die before they ever accepted end the gateway's start") {
+  Bench bench(1);
+  bench.fake.die_at_start(true);
+
+  bench.workers->start();
+
+  CHECK(bench.loop.until([&] { return bench.failed; }));
+  CHECK(bench.ready == 0);
+  CHECK(bench.dead.size() == static_cast<size_t>(limits::kStartDeaths));
+}
+
+TEST_CASE("a worker is shown the arenas there are, and those that come later") {
+  Bench bench(1);
+  const auto early = bench.memory.reserve(shm::Role::kConsumer, 1);
+  REQUIRE(early.has_value());
+  bench.start();
+  const auto late = bench.memory.reserve(shm::Role::kConsumer, 2);
+  REQUIRE(late.has_value());
+
+  bench.workers->show_arena(*late);
+
+  CHECK(bench.loop.until([&] { return bench.fake.arenas_seen(0) == 3; }));  // the master's is the third
+}
+
+}  // namespace
