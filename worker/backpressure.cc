@@ -30,7 +30,8 @@ Verdict verdict_on(Trouble trouble) noexcept {
 
 Verdict verdict_on(Error error) noexcept {
   switch (error) {
-    case Error::kMessageTooLarge: return {413, {}, kTooBig};
+    case Error::kMessageTooLarge:
+    case Error::kFormTooLarge: return {413, {}, kTooBig};
     case Error::kChannelFull:
     case Error::kOutOfBlocks:
     case Error::kReaderGone:

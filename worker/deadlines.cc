@@ -77,11 +77,11 @@ void Deadlines::run(uint64_t now_ms) noexcept {
   }
 }
 
-uint64_t Deadlines::next_run_ms() const noexcept {
+uint64_t Deadlines::next_run_ms() noexcept {
   if (count_ == 0) return kNever;
-  uint64_t tick = std::max(first_, done_ + 1);
-  while (tick < done_ + kBuckets && buckets_[tick % kBuckets] == nullptr) ++tick;
-  return tick * kTickMs;
+  first_ = std::max(first_, done_ + 1);
+  while (first_ < done_ + kBuckets && buckets_[first_ % kBuckets] == nullptr) ++first_;
+  return first_ * kTickMs;
 }
 
 }  // namespace sluice

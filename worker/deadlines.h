@@ -48,7 +48,7 @@ class Deadlines {
   // Calls on_deadline() of everything due. What it calls may set and clear.
   void run(uint64_t now_ms) noexcept;
   // When run() has something to do next; kNever when nothing is set.
-  [[nodiscard]] uint64_t next_run_ms() const noexcept;
+  [[nodiscard]] uint64_t next_run_ms() noexcept;
 
  private:
   static constexpr uint64_t kBuckets = 1024;  // 65 s: past most time-outs

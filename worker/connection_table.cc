@@ -1,0 +1,164 @@
+// worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "protocol/limits.h"
+#include "worker/backpressure.h"
+#include "worker/connection.h"
+#include "worker/http_writer.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kSpareConnections = 1024;  // kept for the next clients; a few hundred bytes each
+
+void read_address(const sockaddr_storage& address, std::string& host, uint16_t& port) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.ss_family == AF_INET) {
+    const auto& four = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
+    port = ntohs(four.sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
+    inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
+    port = ntohs(six.sin6_port);
+  }
+  host = text;
+}
+
+}  // namespace
+
+// ---- Connection: its beginning ------------------------------------------------------------------
+
+bool Connection::open(uv_stream_t* listener, bool unix_socket, const InheritedListener& from) noexcept {
+  unix_socket_ = unix_socket;
+  const int made = unix_socket ? uv_pipe_init(listener->loop, &socket_.pipe, 0)
+                               : uv_tcp_init(listener->loop, &socket_.tcp);
+  CHECK(made == 0);  // neither takes a resource
+  socket_.handle.data = this;
+  if (uv_accept(listener, &socket_.stream) != 0) return false;
+  read_endpoints(from);
+  return true;
+}
+
+void Connection::read_endpoints(const InheritedListener& from) noexcept {
+  endpoints_.client_host.clear();
+  endpoints_.client_port = 0;
+  endpoints_.server_host = from.host;
+  endpoints_.server_port = from.port;
+  if (unix_socket_) return;
+  sockaddr_storage address{};
+  int size = sizeof address;
+  if (uv_tcp_getpeername(&socket_.tcp, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    read_address(address, endpoints_.client_host, endpoints_.client_port);
+  }
+  size = sizeof address;
+  if (uv_tcp_getsockname(&socket_.tcp, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    read_address(address, endpoints_.server_host, endpoints_.server_port);
+  }
+}
+
+void Connection::begin(shm::ConnectionSlots::Opened slot,
+                       std::unique_ptr<Conversation> conversation) noexcept {
+  slot_ = slot.slot;
+  generation_ = slot.generation;
+  conversation_ = std::move(conversation);
+}
+
+void Connection::reset() noexcept {
+  conversation_.reset();
+  next_.reset();
+  kept_.clear();
+  waiting_.clear();
+  writing_.clear();
+  socket_ = {};
+  slot_ = kNoSlot;
+  state_ = State::kOpen;
+  wants_input_ = true;
+  socket_reads_ = delivering_ = ended_ = high_water_ = false;
+  unwritten_seen_ = lingered_bytes_ = 0;
+  progress_ms_ = linger_until_ms_ = 0;
+}
+
+// ---- ConnectionTable ----------------------------------------------------------------------------
+
+ConnectionTable::ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections)
+    : place_(place), begin_(begin), max_connections_(max_connections) {
+  spare_.reserve(kSpareConnections);
+  gathered_.reserve(limits::kGatheredOutputBytes);
+}
+
+ConnectionTable::~ConnectionTable() {
+  while (first_ != nullptr) {  // the loop is over: no callback comes any more
+    Connection* connection = first_;
+    first_ = connection->next_in_list_;
+    delete connection;
+  }
+}
+
+Connection* ConnectionTable::find(const ReplyAddress& address) const noexcept {
+  Connection* connection = find(address.slot);
+  return connection != nullptr && connection->address(address.ordinal) == address ? connection : nullptr;
+}
+
+void ConnectionTable::accept(uv_stream_t* listener, const InheritedListener& from) noexcept {
+  Connection* connection = nullptr;
+  if (spare_.empty()) {
+    connection = new Connection(*this);
+  } else {
+    connection = spare_.back().release();
+    spare_.pop_back();
+  }
+  connection->previous_ = nullptr;
+  connection->next_in_list_ = first_;
+  if (first_ != nullptr) first_->previous_ = connection;
+  first_ = connection;
+  ++size_;
+  if (!connection->open(listener, from.unix_socket, from)) {
+    connection->end(false);
+    return;
+  }
+
+  std::optional<shm::ConnectionSlots::Opened> slot;
+  if (size_ <= max_connections_) slot = place_.slots.open();
+  if (slot) {
+    place_.counters.add(Counter::kConnections);
+    if (by_slot_.size() <= slot->slot) by_slot_.resize(slot->slot + 1);
+    by_slot_[slot->slot] = connection;
+    connection->begin(*slot, begin_(*connection));
+    connection->set_deadline();
+    connection->read_socket(true);
+    return;
+  }
+  // Refused at the door: said once, politely, unless too many are being told already.
+  place_.counters.add(Counter::kTooManyConnections);
+  if (size_ > size_t{max_connections_} + limits::kRefusedAtDoor) {
+    connection->end(false);
+    return;
+  }
+  const Verdict verdict = verdict_on(Trouble::kTooManyConnections);
+  const AnswerTo to{.head_method = false, .minor_version = 1, .keep_alive = false};
+  AnswerState state;
+  place_.text.clear();
+  write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
+  const Connection::Turn turn(*connection);
+  connection->write(as_bytes(place_.text));
+  connection->finish();
+}
+
+void ConnectionTable::take_back(Connection& connection) noexcept {
+  if (connection.previous_ != nullptr) {
+    connection.previous_->next_in_list_ = connection.next_in_list_;
+  } else {
+    first_ = connection.next_in_list_;
+  }
+  if (connection.next_in_list_ != nullptr) connection.next_in_list_->previous_ = connection.previous_;
+  --size_;
+  connection.reset();
+  std::unique_ptr<Connection> ours(&connection);
+  if (spare_.size() < kSpareConnections) spare_.push_back(std::move(ours));
+}
+
+}  // namespace sluice

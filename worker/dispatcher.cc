@@ -1,0 +1,96 @@
+// worker/dispatcher.cc -- see dispatcher.h.
+#include "worker/dispatcher.h"
+
+#include "protocol/limits.h"
+
+namespace sluice {
+
+uint64_t Dispatcher::deaths() const noexcept {
+  // Pairs with recovery's release: who is dead by this count is marked so in the process table.
+  return place_.layer.segment().header().deaths.load(std::memory_order_acquire);
+}
+
+bool Dispatcher::anything_waiting() const noexcept {
+  return place_.slots.any_ready() || place_.layer.anything_waiting() || deaths() != seen_deaths_;
+}
+
+void Dispatcher::drain() noexcept {
+  look_at_deaths();
+  drain_inbox();
+  drain_replies();
+}
+
+void Dispatcher::look_at_deaths() noexcept {
+  const uint64_t now = deaths();
+  if (now == seen_deaths_) return;
+  connections_.for_each([now](Connection& connection) {
+    const Connection::Turn turn(connection);
+    connection.conversation().on_deaths(now);
+  });
+  place_.departures.on_deaths(now);
+  place_.layer.arenas().retire_gone();
+  seen_deaths_ = now;
+  const shm::Segment& segment = place_.layer.segment();
+  segment.process(place_.layer.me().index)->seen_deaths.store(now, std::memory_order_release);  // D2
+}
+
+void Dispatcher::drain_inbox() noexcept {
+  for (uint32_t i = 0; i < limits::kInboxPerTurn; ++i) {
+    std::optional<shm::Delivery> delivery = place_.layer.try_receive();
+    if (!delivery) return;
+    if (delivery->returned() == shm::Returned::kNo) {
+      place_.counters.add(Counter::kMisaddressed);  // nobody writes to a worker yet
+      continue;
+    }
+    hand_back(*delivery);
+  }
+}
+
+void Dispatcher::hand_back(shm::Delivery& returned) noexcept {
+  Connection* connection = connections_.find(returned.about());
+  if (connection == nullptr || connection->ending()) {
+    static_cast<void>(place_.departures.take_back(returned));  // else nobody misses it
+    return;
+  }
+  // What the dead published before it died counts first: its answer may be whole.
+  drain_slot(connection->slot());
+  connection = connections_.find(returned.about());
+  if (connection == nullptr || connection->ending()) {
+    static_cast<void>(place_.departures.take_back(returned));
+    return;
+  }
+  const Connection::Turn turn(*connection);
+  connection->conversation().on_returned(returned);
+}
+
+void Dispatcher::drain_replies() noexcept {
+  for (uint32_t i = 0; i < limits::kConnectionsPerTurn; ++i) {
+    const std::optional<uint32_t> slot = place_.slots.next_ready();
+    if (!slot) return;
+    drain_slot(*slot);
+  }
+}
+
+void Dispatcher::drain_slot(uint32_t slot) noexcept {
+  Connection* connection = connections_.find(slot);
+  if (connection == nullptr || connection->ending()) {
+    // A connection on its way out, or only its last messages: nobody reads replies any more.
+    while (place_.layer.try_receive_reply(slot)) place_.counters.add(Counter::kLateAnswers);
+    return;
+  }
+  const Connection::Turn turn(*connection);
+  connection->conversation().on_ready();
+  for (uint32_t i = 0; i < limits::kRepliesPerRound; ++i) {
+    if (connections_.find(slot) != connection) return;  // gone meanwhile, its ring is not ours to read
+    const std::optional<shm::Delivery> reply = place_.layer.try_receive_reply(slot);
+    if (!reply) return;
+    if (connection->ending()) {
+      place_.counters.add(Counter::kLateAnswers);
+    } else {
+      connection->conversation().on_reply(*reply);
+    }
+  }
+  place_.slots.set_ready(slot);  // perhaps more: after the others
+}
+
+}  // namespace sluice

@@ -1,0 +1,36 @@
+// worker/dispatcher.h -- drains what other processes sent to this worker: deaths, the inbox, and the
+// reply rings whose slots are marked ready.
+//
+// D1  Bounded: a turn serves so many messages and connections, and each connection so many replies;
+//     what is left keeps the loop from sleeping, so nobody waits for a bell.
+// D2  A death is acted on before it is marked as seen, so recovery goes on only then (decisions.md 4).
+#pragma once
+
+#include "worker/connection.h"
+#include "worker/workplace.h"
+
+namespace sluice {
+
+class Dispatcher {
+ public:
+  Dispatcher(Workplace& place, ConnectionTable& connections) noexcept
+      : place_(place), connections_(connections) {}
+
+  void drain() noexcept;
+  // Something drain() would find.
+  [[nodiscard]] bool anything_waiting() const noexcept;
+
+ private:
+  void look_at_deaths() noexcept;
+  void drain_inbox() noexcept;
+  void drain_replies() noexcept;
+  void drain_slot(uint32_t slot) noexcept;
+  void hand_back(shm::Delivery& returned) noexcept;
+  [[nodiscard]] uint64_t deaths() const noexcept;
+
+  Workplace& place_;
+  ConnectionTable& connections_;
+  uint64_t seen_deaths_ = 0;
+};
+
+}  // namespace sluice

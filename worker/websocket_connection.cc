@@ -1,0 +1,331 @@
+// worker/websocket_connection.cc -- glue: session events to the feed, replies to the session.
+#include "worker/websocket_connection.h"
+
+#include <algorithm>
+
+#include "protocol/limits.h"
+#include "worker/websocket_accept.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint16_t kGoingAway = 1001;
+constexpr uint16_t kAbnormal = 1006;
+constexpr uint16_t kTryAgainLater = 1013;
+
+uint64_t ms(std::chrono::milliseconds time) noexcept { return static_cast<uint64_t>(time.count()); }
+
+}  // namespace
+
+WebSocketConnection::WebSocketConnection(Connection& connection)
+    : connection_(connection),
+      place_(connection.place()),
+      session_(*this, place_.websocket_limits),
+      feed_(std::make_unique<WebSocketFeed>(place_, connection.address(0))) {}
+
+WebSocketConnection::~WebSocketConnection() { place_.retries.remove(*this); }
+
+Result<void> WebSocketConnection::announce(const RequestHead& head, const Handshake& handshake) {
+  const Endpoints& ends = connection_.endpoints();
+  const RequestSource source{place_.settings.root_path, ends.client_host, ends.client_port,
+                             ends.server_host, ends.server_port};
+  const Result<void> sent = feed_->announce(head, source, handshake.subprotocols);
+  if (!sent.ok()) {
+    feed_.reset();
+    return sent;
+  }
+  reader_seen_ = place_.layer.has_reader(place_.channels.websocket_connect);
+  untaken_until_ms_ = place_.now_ms + ms(place_.settings.hold_timeout);
+  connection_.stop_reading();  // S1
+  if (place_.settings.accept_by_consumer) {  // S2
+    undecided_ = std::make_unique<Undecided>();
+    undecided_->handshake.accept = handshake.accept;
+    undecided_->subprotocols.assign(handshake.subprotocols.begin(), handshake.subprotocols.end());
+    undecided_->until_ms = place_.now_ms + ms(place_.settings.hold_timeout + limits::kAcceptTimeout);
+    return {};
+  }
+  place_.text.clear();
+  write_switching(handshake, {}, {}, place_.text);
+  connection_.write(as_bytes(place_.text));
+  return {};
+}
+
+// ---- input --------------------------------------------------------------------------------------
+
+void WebSocketConnection::begin_reading_if_taken() noexcept {
+  if (reading_ || feed_ == nullptr || undecided_ != nullptr || !feed_->taken()) return;
+  reading_ = true;
+  untaken_until_ms_ = kNever;
+  heard_ms_ = place_.now_ms;
+  connection_.start_reading();
+}
+
+size_t WebSocketConnection::on_bytes(Bytes bytes) noexcept {
+  if (!reading_) return 0;
+  heard_ms_ = place_.now_ms;
+  pinged_ms_ = 0;
+  session_.feed(bytes);
+  if (session_.congested()) connection_.stop_reading();  // until on_room()
+  return bytes.size();
+}
+
+void WebSocketConnection::on_message(Bytes content, bool binary) noexcept {
+  if (feed_ == nullptr) return;
+  feed_->receive(content, binary);
+  if (!feed_->pump()) hold_input();
+}
+
+void WebSocketConnection::hold_input() noexcept {
+  session_.pause();
+  connection_.stop_reading();
+  place_.retries.add(*this);
+}
+
+bool WebSocketConnection::retry() noexcept {
+  if (feed_ == nullptr) return true;
+  feed_->look_at_owner();
+  if (!feed_->pump()) return false;
+  const Connection::Turn turn(connection_);
+  session_.resume();  // may call on_message(), which may pause again
+  if (session_.paused()) return false;
+  if (feed_ != nullptr && !session_.congested()) connection_.start_reading();
+  return !session_.paused();
+}
+
+void WebSocketConnection::on_room() noexcept {
+  if (connection_.output_waiting() > 0) return;
+  session_.drained();
+  if (reading_ && feed_ != nullptr && !session_.paused()) connection_.start_reading();
+}
+
+// ---- output -------------------------------------------------------------------------------------
+
+void WebSocketConnection::on_output(Bytes bytes) noexcept { connection_.write(bytes); }
+
+void WebSocketConnection::on_ready() noexcept {
+  if (feed_ == nullptr) return;
+  feed_->look_at_owner();
+  begin_reading_if_taken();
+}
+
+void WebSocketConnection::on_reply(const shm::Delivery& reply) noexcept {
+  if (feed_ == nullptr || session_.closed()) {
+    place_.counters.add(Counter::kLateAnswers);
+    return;
+  }
+  const Result<MessageView> message = reply.content().size() > shm::kLargestMessageBytes
+                                          ? Result<MessageView>(Error::kMessageTooLarge)
+                                          : MessageView::parse(reply.content());
+  if (!message.ok()) {  // dropped: it says nothing about the connection
+    place_.counters.add(Counter::kMalformedAnswers);
+    return;
+  }
+  if (undecided_ != nullptr) {
+    decide(*message);
+  } else {
+    send(*message);
+  }
+}
+
+void WebSocketConnection::decide(const MessageView& word) noexcept {
+  const FirstWord decision = first_word(word);
+  std::string lines;
+  std::string subprotocol;
+  switch (decision) {
+    case FirstWord::kReject: return refuse({403, {}, kAbnormal});
+    case FirstWord::kAnswer: {
+      const AnswerTo to{.keep_alive = false, .unix_seconds = place_.unix_seconds};
+      AnswerState state;
+      WireAnswer wire;
+      place_.text.clear();
+      if (write_answer(word, to, state, place_.text, wire) != AnswerError::kNone || !state.complete) {
+        place_.counters.add(Counter::kMalformedAnswers);
+        return refuse(verdict_on(Trouble::kBadAnswer));
+      }
+      undecided_.reset();
+      connection_.write({as_bytes(wire.before), wire.content, as_bytes(wire.after)});
+      end_feed(kAbnormal, {});
+      connection_.finish();
+      return;
+    }
+    case FirstWord::kAccept:
+      subprotocol = word.text("subprotocol");
+      if (!append_accept_headers(word, lines) ||
+          (!subprotocol.empty() && std::ranges::find(undecided_->subprotocols, subprotocol) ==
+                                       undecided_->subprotocols.end())) {
+        place_.counters.add(Counter::kMalformedAnswers);
+        return refuse(verdict_on(Trouble::kBadAnswer));
+      }
+      break;
+    case FirstWord::kAcceptAndSend: break;
+  }
+  place_.text.clear();
+  write_switching(undecided_->handshake, subprotocol, lines, place_.text);
+  connection_.write(as_bytes(place_.text));
+  undecided_.reset();
+  feed_->look_at_owner();
+  begin_reading_if_taken();
+  if (decision == FirstWord::kAcceptAndSend) send(word);
+}
+
+void WebSocketConnection::send(const MessageView& message) noexcept {
+  const std::optional<ValueView> content = message.find("content");
+  if (content) {
+    const Type type = content->type();
+    const std::optional<Bytes> bytes = content->text_or_bytes();
+    const bool binary = message.boolean("binary", type == Type::kBytes);
+    if (!bytes || (!binary && type == Type::kBytes && !valid_utf8(as_text(*bytes)))) {
+      place_.counters.add(Counter::kMalformedAnswers);
+      return;
+    }
+    if (bytes->size() > limits::kMessageBytes) {
+      place_.counters.add(Counter::kOversizedAnswers);
+      return;
+    }
+    if (connection_.output_waiting() > limits::kOutputHardBytes) {
+      place_.counters.add(Counter::kSlowClients);
+      return close(verdict_on(Trouble::kSlowClient).close_code);
+    }
+    session_.send(*bytes, binary);
+    if (!message.boolean("close")) return;
+  }
+  const int64_t code = message.integer("code", close_code::kNormal);
+  const auto wanted = static_cast<uint16_t>(code);
+  const bool valid = code > 0 && code <= 0xffff && valid_close_code(wanted);
+  const std::string reason(message.text("reason").substr(0, limits::kCloseReasonBytes));
+  session_.close(valid ? wanted : close_code::kInternalError, reason);
+  close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
+}
+
+// ---- ends ---------------------------------------------------------------------------------------
+
+void WebSocketConnection::close(uint16_t code) noexcept {
+  if (undecided_ != nullptr) return refuse({503, {}, code});
+  session_.close(code, {});
+  close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
+  if (feed_ == nullptr) return;
+  // The peer's close has to be read; what comes before it is dropped by the session.
+  reading_ = true;
+  untaken_until_ms_ = kNever;
+  place_.retries.remove(*this);
+  session_.resume();
+  if (feed_ != nullptr) connection_.start_reading();
+}
+
+void WebSocketConnection::refuse(const Verdict& verdict) noexcept {
+  const AnswerTo to{.keep_alive = false, .unix_seconds = place_.unix_seconds};
+  AnswerState state;
+  place_.text.clear();
+  write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
+  undecided_.reset();
+  connection_.write(as_bytes(place_.text));
+  end_feed(kAbnormal, {});
+  connection_.finish();
+}
+
+void WebSocketConnection::on_closed(uint16_t code, std::string_view reason) noexcept {
+  end_feed(code, reason);
+  connection_.finish();
+}
+
+void WebSocketConnection::on_end() noexcept {
+  end_feed(kAbnormal, {});  // no close frame came
+  connection_.close();
+}
+
+void WebSocketConnection::on_gone() noexcept { end_feed(kAbnormal, {}); }
+
+void WebSocketConnection::end_feed(uint16_t code, std::string_view reason) noexcept {
+  if (feed_ == nullptr) return;
+  place_.retries.remove(*this);
+  connection_.give_up_slot();
+  feed_->end(code, reason);
+  place_.departures.add(std::move(feed_));
+}
+
+void WebSocketConnection::on_returned(shm::Delivery& returned) noexcept {
+  if (feed_ == nullptr || !feed_->take_back(returned)) return;
+  on_deaths(0);
+}
+
+void WebSocketConnection::on_deaths(uint64_t deaths) noexcept {
+  if (feed_ == nullptr) return;
+  if (deaths != 0) feed_->on_deaths(deaths);
+  if (undecided_ != nullptr && feed_->orphaned()) {
+    place_.counters.add(Counter::kTakerDied);
+    return refuse(verdict_on(Trouble::kTakerDied));
+  }
+  begin_reading_if_taken();
+  if (reading_ && feed_ != nullptr && !session_.close_sent() && !feed_->pump()) hold_input();
+}
+
+void WebSocketConnection::leave(uint64_t until_ms) noexcept {
+  if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
+  // Spread over four fifths of the time, so that clients do not all come back in one moment.
+  const uint64_t span = until_ms > place_.now_ms ? (until_ms - place_.now_ms) / 5 * 4 : 0;
+  const uint64_t share = connection_.slot() * 2654435761u % 1024;
+  leave_at_ms_ = place_.now_ms + span * share / 1024;
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+void WebSocketConnection::on_untaken(uint64_t now_ms) noexcept {
+  feed_->look_at_owner();
+  if (feed_->taken()) return begin_reading_if_taken();
+  // A reader that came keeps the hold open once more; then it is not waiting but stuck.
+  const bool reader = place_.layer.has_reader(place_.channels.websocket_connect);
+  if (reader && !reader_seen_) {
+    reader_seen_ = true;
+    untaken_until_ms_ = now_ms + ms(place_.settings.receive_timeout);
+    return;
+  }
+  place_.counters.add(Counter::kConnectsUntaken);
+  const Verdict verdict = verdict_on(reader ? Trouble::kUnread : Trouble::kNoConsumer);
+  if (undecided_ != nullptr) return refuse(verdict);
+  close(verdict.close_code);
+}
+
+void WebSocketConnection::on_clock(uint64_t now_ms) noexcept {
+  if (feed_ == nullptr) return;
+  if (now_ms >= close_by_ms_) return connection_.close();
+  if (now_ms >= untaken_until_ms_) on_untaken(now_ms);
+  if (feed_ != nullptr && undecided_ != nullptr && now_ms >= undecided_->until_ms) {
+    place_.counters.add(Counter::kUnansweredInTime);
+    refuse(verdict_on(Trouble::kUnanswered));
+  }
+  if (feed_ == nullptr || session_.close_sent()) return;
+  if (now_ms >= leave_at_ms_) return close(kGoingAway);
+  const uint64_t since = feed_->waiting_since_ms();
+  if (since != kNever && now_ms >= since + ms(place_.settings.receive_timeout)) {
+    place_.counters.add(Counter::kReceivesUntaken);
+    return close(kTryAgainLater);
+  }
+  if (!reading_) return;
+  if (!connection_.reading()) {  // we do not listen: silence means nothing
+    heard_ms_ = now_ms;
+    pinged_ms_ = 0;
+  } else if (pinged_ms_ != 0 && now_ms >= pinged_ms_ + ms(place_.settings.ping_timeout)) {
+    place_.counters.add(Counter::kPingTimeouts);
+    connection_.cut();
+  } else if (pinged_ms_ == 0 && now_ms >= heard_ms_ + ms(place_.settings.ping_interval)) {
+    session_.ping();
+    pinged_ms_ = now_ms;
+  }
+}
+
+uint64_t WebSocketConnection::next_deadline() const noexcept {
+  if (feed_ == nullptr) return kNever;
+  uint64_t due = std::min(close_by_ms_, untaken_until_ms_);
+  if (undecided_ != nullptr) due = std::min(due, undecided_->until_ms);
+  if (session_.close_sent()) return due;
+  due = std::min(due, leave_at_ms_);
+  const uint64_t since = feed_->waiting_since_ms();
+  if (since != kNever) due = std::min(due, since + ms(place_.settings.receive_timeout));
+  if (reading_) {
+    due = std::min(due, pinged_ms_ != 0 ? pinged_ms_ + ms(place_.settings.ping_timeout)
+                                        : heard_ms_ + ms(place_.settings.ping_interval));
+  }
+  return due;
+}
+
+}  // namespace sluice

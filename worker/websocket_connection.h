@@ -1,0 +1,81 @@
+// worker/websocket_connection.h -- an upgraded connection: frames to receives, replies to frames, clocks.
+//
+// S1  Nothing is read from the socket before the connect is taken (messages.md, rule 5), and nothing
+//     while a receive waits for room: TCP pushes back.
+// S2  By default 101 goes out at once. Where consumers accept, it waits for their first word.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/backpressure.h"
+#include "worker/connection.h"
+#include "worker/upgrade.h"
+#include "worker/websocket_feed.h"
+
+namespace sluice {
+
+// Owner     its Connection.
+// Lifetime  session callbacks may end the connection; after that feed_ is null and nothing is sent.
+class WebSocketConnection final : public Conversation,
+                                  private WebSocketSession::Events,
+                                  private Retrying {
+ public:
+  explicit WebSocketConnection(Connection& connection);
+  ~WebSocketConnection() override;
+
+  // Publishes the connect and answers 101. On an error nothing happened; answer otherwise.
+  [[nodiscard]] Result<void> announce(const RequestHead& head, const Handshake& handshake);
+
+  [[nodiscard]] size_t on_bytes(Bytes bytes) noexcept override;
+  void on_end() noexcept override;
+  void on_room() noexcept override;
+  void on_gone() noexcept override;
+  void on_ready() noexcept override;
+  void on_reply(const shm::Delivery& reply) noexcept override;
+  void on_returned(shm::Delivery& returned) noexcept override;
+  void on_deaths(uint64_t deaths) noexcept override;
+  void leave(uint64_t until_ms) noexcept override;
+  void on_clock(uint64_t now_ms) noexcept override;
+  [[nodiscard]] uint64_t next_deadline() const noexcept override;
+
+ private:
+  // A handshake that waits for a consumer's word.
+  struct Undecided {
+    Handshake handshake;  // its views are not used
+    std::vector<std::string> subprotocols;
+    uint64_t until_ms;
+  };
+
+  // WebSocketSession::Events
+  void on_message(Bytes content, bool binary) noexcept override;
+  void on_output(Bytes bytes) noexcept override;
+  void on_closed(uint16_t code, std::string_view reason) noexcept override;
+  // Retrying
+  [[nodiscard]] bool retry() noexcept override;
+
+  void begin_reading_if_taken() noexcept;
+  void hold_input() noexcept;
+  void decide(const MessageView& word) noexcept;
+  void send(const MessageView& message) noexcept;
+  void refuse(const Verdict& verdict) noexcept;  // in place of 101
+  void close(uint16_t code) noexcept;
+  void on_untaken(uint64_t now_ms) noexcept;
+  void end_feed(uint16_t code, std::string_view reason) noexcept;
+
+  Connection& connection_;
+  Workplace& place_;
+  WebSocketSession session_;
+  std::unique_ptr<WebSocketFeed> feed_;   // null: the connection is over
+  std::unique_ptr<Undecided> undecided_;  // null: 101 is out
+  bool reading_ = false;                  // S1: the connect was taken
+  bool reader_seen_ = false;
+  uint64_t untaken_until_ms_ = kNever;
+  uint64_t heard_ms_ = 0;                 // when bytes last came in
+  uint64_t pinged_ms_ = 0;                // 0: no ping is out
+  uint64_t leave_at_ms_ = kNever;
+  uint64_t close_by_ms_ = kNever;         // the peer's close frame is due
+};
+
+}  // namespace sluice

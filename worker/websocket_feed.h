@@ -1,0 +1,89 @@
+// worker/websocket_feed.h -- the messages of one WebSocket on their way to its consumer: connect,
+// receives, disconnect. It outlives the socket until the disconnect is sent.
+//
+// F1  In order, whatever dies: an owner's messages go to its inbox; when it dies nothing newer is sent
+//     before what lay unread there has come back (ProcessRecord::settled_deaths), and that goes first.
+// F2  Without an owner at most one receive lies in the shared channel (decisions.md 4).
+// F3  Exactly one disconnect for a connect that was taken, none for another. It is written into the
+//     constants block itself, so sending it needs no memory.
+//
+// Owner     WebSocketConnection; after its end, Departures.   Owns the slot and the constants block.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "worker/deadlines.h"
+#include "worker/departures.h"
+#include "worker/http_session.h"
+#include "worker/request_message.h"
+#include "worker/websocket_constants.h"
+
+namespace sluice {
+
+struct Workplace;
+
+class WebSocketFeed final : public Departure {
+ public:
+  // `about` names the slot, whose owner this is from announce() on.
+  WebSocketFeed(Workplace& place, const ReplyAddress& about) noexcept : place_(place), about_(about) {}
+
+  // Publishes the connect. On an error nothing was sent, and the slot is still the caller's.
+  [[nodiscard]] Result<void> announce(const RequestHead& head, const RequestSource& source,
+                                      std::span<const std::string_view> subprotocols);
+  // Looks whether somebody took the connect, or the connection.
+  void look_at_owner() noexcept;
+  [[nodiscard]] bool taken() const noexcept { return taken_; }
+  // The process that took the connect died before it owned the connection or said anything.
+  [[nodiscard]] bool orphaned() const noexcept { return taken_ && !owner_; }
+
+  // The next receive: sent, or kept where nobody has room for it.
+  void receive(Bytes content, bool binary) noexcept;
+  // True when nothing is kept and the next receive could go out; tries what is kept.
+  [[nodiscard]] bool pump() noexcept;
+  // When the oldest message kept was kept; kNever with none.
+  [[nodiscard]] uint64_t waiting_since_ms() const noexcept { return waiting_since_ms_; }
+
+  // The connection is over. What is kept is still tried, then try_leave() sends the disconnect.
+  void end(uint16_t code, std::string_view reason) noexcept;
+  [[nodiscard]] bool try_leave() noexcept override;
+  [[nodiscard]] bool take_back(shm::Delivery& returned) noexcept override;
+  void on_deaths(uint64_t deaths) noexcept override;
+
+ private:
+  struct Kept {
+    uint32_t order;
+    std::vector<std::byte> message;
+  };
+
+  void found_taken() noexcept;
+  [[nodiscard]] bool settled() noexcept;
+  [[nodiscard]] bool may_send() noexcept;
+  [[nodiscard]] Result<void> dispatch(shm::Claim& claim, size_t length, uint32_t order) noexcept;
+  void keep(uint32_t order, Bytes message) noexcept;
+  [[nodiscard]] bool send_disconnect() noexcept;
+  void close_slot() noexcept;
+
+  Workplace& place_;
+  ReplyAddress about_;
+  shm::Claim constants_block_;
+  Constants constants_;          // in it
+  shm::Sent connect_;
+  bool taken_ = false;
+  std::optional<shm::ProcessName> owner_;
+  uint64_t settling_ = 0;        // the number of the death we wait out; 0: none
+  std::optional<shm::Sent> shared_;  // the receive in the shared channel
+  uint32_t order_ = 0;           // of the last receive
+  std::vector<Kept> kept_;       // by order
+  uint64_t waiting_since_ms_ = kNever;
+
+  uint64_t leave_by_ms_ = kNever;  // ended: receives kept are given up then
+  uint16_t code_ = 0;
+  std::string reason_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,333 @@
+// worker/worker.cc -- the life of a worker: set up, turn by turn, leave.
+//
+// A turn of the loop:   poll: sockets are read, requests published
+//                       check: awake; deaths, inbox, replies, retries; then one ring for all published
+//                       timers: deadlines, retries
+//                       prepare: ring, say that we sleep, look once more (shm/doorbell.h)
+// W1  Between saying that we sleep and sleeping every queue is looked at again; what is found keeps poll
+//     from blocking.
+// W2  An idle worker makes no system call: a timer runs only while a deadline or a retry is set.
+#include "worker/worker.h"
+
+#include <sys/resource.h>
+#include <uv.h>
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+#include <string>
+#include <system_error>
+#include <unistd.h>
+
+#include "protocol/limits.h"
+#include "shm/attach.h"
+#include "worker/acceptor.h"
+#include "worker/connection.h"
+#include "worker/dispatcher.h"
+#include "worker/http_connection.h"
+#include "worker/log.h"
+#include "worker/workplace.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kLeft = 0;
+constexpr int kFailed = 1;
+
+uint64_t ms(std::chrono::milliseconds time) noexcept { return static_cast<uint64_t>(time.count()); }
+
+// Throws std::system_error. Made before the loop runs.
+uint32_t open_channel(shm::ChannelLayer& layer, const char* name) {
+  const Result<uint32_t> channel = layer.channels().open(name);
+  if (!channel.ok()) throw std::system_error(ENOSPC, std::generic_category(), name);
+  return *channel;
+}
+
+Channels open_channels(shm::ChannelLayer& layer) {
+  return {.http_request = open_channel(layer, "http.request"),
+          .http_request_body = open_channel(layer, "http.request.body"),
+          .http_disconnect = open_channel(layer, "http.disconnect"),
+          .websocket_connect = open_channel(layer, "websocket.connect"),
+          .websocket_receive = open_channel(layer, "websocket.receive"),
+          .websocket_disconnect = open_channel(layer, "websocket.disconnect")};
+}
+
+// What settings, slots and descriptors all allow.
+uint32_t most_connections(const WorkerSettings& settings, const shm::Segment& segment) noexcept {
+  uint64_t most = std::min(settings.max_connections, segment.geometry().connections_per_worker);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY) {
+    const uint64_t kept = limits::kReservedDescriptors + limits::kRefusedAtDoor;
+    most = std::min<uint64_t>(most, files.rlim_cur > kept ? files.rlim_cur - kept : 1);
+  }
+  return static_cast<uint32_t>(most);
+}
+
+shm::Arenas& map_own(shm::Arenas& arenas, int memfd) {
+  arenas.map_own(memfd);
+  return arenas;
+}
+
+class Worker {
+ public:
+  Worker(Inheritance& inheritance, uv_loop_t& loop);
+  int run() noexcept;
+
+ private:
+  void watch();
+  void before_sleep() noexcept;
+  void after_sleep() noexcept;
+  void look_at_the_clock() noexcept;
+  void set_timers() noexcept;
+  void on_master_packets() noexcept;
+  void take_orders() noexcept;
+  void leave(const char* why) noexcept;
+  void go_on_leaving() noexcept;
+  void quit() noexcept;
+  void log_counters() const noexcept;
+
+  Inheritance& inheritance_;
+  uv_loop_t& loop_;
+  shm::PushedArenas pushed_arenas_;
+  shm::Arenas arenas_;
+  shm::Doorbell doorbell_;
+  shm::ChannelLayer layer_;
+  shm::ConnectionSlots slots_;
+  Workplace place_;
+  ConnectionTable connections_;
+  Dispatcher dispatcher_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // by index in the inheritance
+
+  uv_prepare_t prepare_{};
+  uv_check_t check_{};
+  uv_idle_t keep_awake_{};
+  uv_timer_t deadline_timer_{};
+  uv_timer_t retry_timer_{};
+  uv_timer_t drain_timer_{};
+  uv_poll_t bell_{};
+  uv_poll_t master_{};
+  uint64_t timer_at_ms_ = kNever;
+  bool asleep_ = false;
+  bool rung_ = false;         // poll found the bell readable
+  bool master_gone_ = false;
+  bool accepts_ = true;
+  uint32_t last_polls_ = 2;   // with our listeners, once we leave
+};
+
+// ---- setting up ---------------------------------------------------------------------------------
+
+Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
+    : inheritance_(inheritance),
+      loop_(loop),
+      pushed_arenas_(inheritance.master_socket),
+      arenas_(*inheritance.segment, inheritance.me.index, &pushed_arenas_),
+      doorbell_(*inheritance.segment, inheritance.me.index, std::move(inheritance.doorbell)),
+      layer_(*inheritance.segment, map_own(arenas_, inheritance.own_arena), doorbell_, inheritance.me),
+      slots_(*inheritance.segment, inheritance.me),
+      place_(inheritance.settings, loop, layer_, slots_, open_channels(layer_), shm::now_ms()),
+      connections_(place_, begin_http, most_connections(inheritance.settings, *inheritance.segment)),
+      dispatcher_(place_, connections_) {
+  look_at_the_clock();
+  watch();
+  for (const InheritedListener& listener : inheritance.listeners) {
+    acceptors_.push_back(std::make_unique<Acceptor>(loop, connections_, listener));
+    if (listener.mine && !acceptors_.back()->start()) {
+      throw std::system_error(EINVAL, std::generic_category(), "polling a listener");
+    }
+  }
+}
+
+void Worker::watch() {
+  uv_prepare_init(&loop_, &prepare_);
+  prepare_.data = this;
+  uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { static_cast<Worker*>(handle->data)->before_sleep(); });
+  uv_check_init(&loop_, &check_);
+  check_.data = this;
+  uv_check_start(&check_, [](uv_check_t* handle) { static_cast<Worker*>(handle->data)->after_sleep(); });
+  uv_idle_init(&loop_, &keep_awake_);
+  uv_timer_init(&loop_, &deadline_timer_);
+  deadline_timer_.data = this;
+  uv_timer_init(&loop_, &retry_timer_);
+  uv_timer_init(&loop_, &drain_timer_);
+  const auto poll = [&](uv_poll_t& handle, int fd, uv_poll_cb callback) {
+    handle.data = this;
+    int result = uv_poll_init(&loop_, &handle, fd);
+    if (result == 0) result = uv_poll_start(&handle, UV_READABLE, callback);
+    if (result != 0) throw std::system_error(-result, std::generic_category(), "polling");
+  };
+  poll(bell_, doorbell_.poll_fd(),
+       [](uv_poll_t* handle, int, int) { static_cast<Worker*>(handle->data)->rung_ = true; });
+  poll(master_, inheritance_.master_socket,
+       [](uv_poll_t* handle, int, int) { static_cast<Worker*>(handle->data)->on_master_packets(); });
+}
+
+int Worker::run() noexcept {
+  shm::AttachPacket mapped{};
+  mapped.word = shm::AttachWord::kMapped;
+  mapped.process = inheritance_.me.index;
+  mapped.incarnation = inheritance_.me.incarnation;
+  if (!shm::send_packet(inheritance_.master_socket, mapped, {}).ok()) leave("master gone");
+  uv_run(&loop_, UV_RUN_DEFAULT);
+  log_counters();
+  return kLeft;
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+void Worker::look_at_the_clock() noexcept {
+  place_.now_ms = shm::now_ms();
+  place_.unix_seconds = ::time(nullptr);
+  inheritance_.segment->process(inheritance_.me.index)
+      ->heartbeat_ms.store(place_.now_ms, std::memory_order_relaxed);  // statistics
+}
+
+void Worker::before_sleep() noexcept {
+  layer_.ring();
+  set_timers();
+  bool work = dispatcher_.anything_waiting() || (place_.draining && accepts_);
+  if (!work) {
+    doorbell_.fall_asleep_in_poll();
+    asleep_ = true;
+    work = dispatcher_.anything_waiting();  // W1
+  }
+  if (work) {
+    uv_idle_start(&keep_awake_, [](uv_idle_t*) {});
+  } else {
+    uv_idle_stop(&keep_awake_);
+  }
+}
+
+void Worker::after_sleep() noexcept {
+  look_at_the_clock();
+  if (asleep_ || rung_) doorbell_.wake_up(rung_);
+  asleep_ = rung_ = false;
+  dispatcher_.drain();
+  place_.retries.run();
+  take_orders();
+  if (place_.draining) go_on_leaving();
+  layer_.ring();
+}
+
+void Worker::set_timers() noexcept {
+  const uint64_t next = place_.deadlines.next_run_ms();
+  if (next != timer_at_ms_) {
+    timer_at_ms_ = next;
+    if (next == kNever) {
+      uv_timer_stop(&deadline_timer_);
+    } else {
+      uv_update_time(&loop_);
+      const uint64_t now = shm::now_ms();
+      uv_timer_start(
+          &deadline_timer_,
+          [](uv_timer_t* timer) {
+            auto* worker = static_cast<Worker*>(timer->data);
+            worker->timer_at_ms_ = kNever;
+            worker->look_at_the_clock();
+            worker->place_.deadlines.run(worker->place_.now_ms);
+          },
+          next > now ? next - now : 0, 0);
+    }
+  }
+  // after_sleep() tries what waits; the timer only ends the sleep.
+  if (place_.retries.empty()) {
+    uv_timer_stop(&retry_timer_);
+  } else if (uv_is_active(reinterpret_cast<uv_handle_t*>(&retry_timer_)) == 0) {
+    uv_timer_start(&retry_timer_, [](uv_timer_t*) {}, ms(limits::kRetryInterval), 0);
+  }
+}
+
+// ---- the master's words -------------------------------------------------------------------------
+
+void Worker::on_master_packets() noexcept {
+  if (!pushed_arenas_.drain().ok() && !master_gone_) {
+    master_gone_ = true;
+    uv_poll_stop(&master_);
+    take_orders();
+    leave("master gone");
+    return;
+  }
+  take_orders();
+}
+
+void Worker::take_orders() noexcept {
+  while (const std::optional<shm::Received> order = pushed_arenas_.take_order()) {
+    const shm::AttachPacket& packet = order->packet;
+    const bool listener = packet.number < acceptors_.size();
+    switch (packet.word) {
+      case shm::AttachWord::kArenaGone:
+        arenas_.retire(static_cast<shm::ProcessIndex>(packet.process));
+        break;
+      case shm::AttachWord::kDrain: leave("told to"); break;
+      case shm::AttachWord::kQuit: quit(); break;
+      case shm::AttachWord::kAcceptFrom:
+        if (listener && accepts_ && !place_.draining) acceptors_[packet.number]->start();
+        break;
+      case shm::AttachWord::kStopAcceptFrom:
+        if (listener) acceptors_[packet.number]->stop();
+        break;
+      default: log_event(LogLevel::kWarning, "unknown_order", {{"word", static_cast<uint32_t>(packet.word)}});
+    }
+  }
+}
+
+// ---- leaving ------------------------------------------------------------------------------------
+
+void Worker::leave(const char* why) noexcept {
+  if (place_.draining) return;
+  place_.draining = true;
+  place_.drain_until_ms = place_.now_ms + ms(inheritance_.settings.drain_timeout);
+  log_event(LogLevel::kInfo, "worker_leaving", {{"why", why}, {"connections", connections_.size()}});
+}
+
+void Worker::go_on_leaving() noexcept {
+  if (accepts_) {
+    if (--last_polls_ > 0) return;  // a poll more: what waits at our sockets is accepted
+    accepts_ = false;
+    for (const auto& acceptor : acceptors_) acceptor->stop();
+    connections_.for_each([this](Connection& connection) {
+      if (connection.ending()) return;
+      const Connection::Turn turn(connection);
+      connection.conversation().leave(place_.drain_until_ms);
+    });
+    // So that the loop wakes for the end of the drain time, whatever else it waits for.
+    uv_timer_start(&drain_timer_, [](uv_timer_t*) {}, ms(inheritance_.settings.drain_timeout), 0);
+  }
+  if (place_.now_ms >= place_.drain_until_ms) return quit();
+  if (connections_.size() == 0 && place_.departures.empty()) uv_stop(&loop_);
+}
+
+void Worker::quit() noexcept {
+  for (const auto& acceptor : acceptors_) acceptor->stop();
+  connections_.for_each([](Connection& connection) { connection.cut(); });
+  layer_.ring();
+  uv_stop(&loop_);
+}
+
+void Worker::log_counters() const noexcept {
+  for (const CounterRow& row : kCounterTable) {
+    if (const uint64_t count = place_.counters[row.counter]; count > 0) {
+      log_event(LogLevel::kInfo, "counted", {{row.name, count}});
+    }
+  }
+}
+
+}  // namespace
+
+int run_worker(Inheritance inheritance) {
+  std::signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of write()
+  uv_loop_t loop;
+  if (const int result = uv_loop_init(&loop); result != 0) {
+    log_event(LogLevel::kError, "worker_not_started", {{"why", uv_strerror(result)}});
+    return kFailed;
+  }
+  try {
+    // Never destroyed: libuv's handles point into it, and the process ends here.
+    auto* worker = new Worker(inheritance, loop);
+    return worker->run();
+  } catch (const std::exception& error) {
+    log_event(LogLevel::kError, "worker_not_started", {{"why", error.what()}});
+    return kFailed;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,67 @@
+// worker/workplace.h -- what all connections of one worker share: settings, the channel layer, counters,
+// clocks, free lists. Made once by worker.cc and passed by reference; it owns no connection.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shm/channel_layer.h"
+#include "shm/connection_slots.h"
+#include "worker/counters.h"
+#include "worker/deadlines.h"
+#include "worker/departures.h"
+#include "worker/exchange.h"
+#include "worker/http_session.h"
+#include "worker/incoming_body.h"
+#include "worker/retries.h"
+#include "worker/websocket_session.h"
+#include "worker/worker.h"
+
+struct uv_loop_s;
+
+namespace sluice {
+
+// The channels a worker sends on, by index; opened once.
+struct Channels {
+  uint32_t http_request, http_request_body, http_disconnect;
+  uint32_t websocket_connect, websocket_receive, websocket_disconnect;
+};
+
+// Both ends of a connection, as META and ASGI name them.
+struct Endpoints {
+  std::string client_host;  // "" for a unix socket
+  std::string server_host;
+  uint16_t client_port = 0;
+  uint16_t server_port = 0;
+};
+
+struct Workplace {
+  Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop, shm::ChannelLayer& channel_layer,
+            shm::ConnectionSlots& connection_slots, const Channels& opened, uint64_t now);
+
+  const WorkerSettings& settings;
+  const HttpLimits http_limits;
+  const WebSocketLimits websocket_limits;
+  uv_loop_s& loop;
+  shm::ChannelLayer& layer;
+  shm::ConnectionSlots& slots;
+  const Channels channels;
+
+  Counters counters;
+  Deadlines deadlines;
+  Retries retries;
+  Departures departures;
+  FreeList<Exchange> exchanges;
+  FreeList<IncomingBody> bodies;
+
+  uint64_t now_ms;         // of this turn of the loop
+  int64_t unix_seconds = 0;  // the same, for Date
+  bool draining = false;   // no keep-alive any more
+  uint64_t drain_until_ms = kNever;
+  std::string text;                // for one call: an answer's head
+  std::vector<std::byte> scratch;  // for one call: a head while its size is unknown
+};
+
+}  // namespace sluice
