@@ -109,6 +109,7 @@ class BasicOwnerQueue {
           withdrawn = withdrew;
           return PopOutcome::kTaken;
         }
+        continue;  // taken, or withdrawn and still there: look again
       }
       advance(head_, head);  // taken by somebody else: Q3
     }
