@@ -61,7 +61,6 @@ void Children::start(uint32_t count) noexcept {
 
 void Children::run(Child& child) noexcept {
   if (ending_) return;
-  const std::string number = std::to_string(child.number);
   const pid_t parent = ::getpid();
   std::fflush(nullptr);
   child.started_ms = shm::now_ms();
@@ -72,7 +71,7 @@ void Children::run(Child& child) noexcept {
     if (::getppid() != parent) ::_exit(0);  // we died in between
     reset_signals();
     close_all_but({});
-    ::execl(program_.c_str(), program_.c_str(), control_.c_str(), number.c_str(), nullptr);
+    ::execl(program_.c_str(), program_.c_str(), control_.c_str(), nullptr);
     set_log_role("demo consumer");
     log_event(LogLevel::kError, "cannot_execute", {{"program", program_}, {"why", std::strerror(errno)}});
     ::_exit(127);

@@ -14,11 +14,11 @@
 
 namespace sluice {
 
-// One child per number, started again when it dies (gateway/back_off.h). A child ends with us even
+// A child that dies is started again (gateway/back_off.h), and each ends with us even
 // if we are killed: the kernel then sends it SIGTERM.
 class Children {
  public:
-  // Runs `program control number`. `on_gone` is called after end() when none is left; with none
+  // Runs `program control`. `on_gone` is called after end() when none is left; with none
   // started, from within end().
   Children(uv_loop_t& loop, std::string program, std::string control, std::function<void()> on_gone);
   ~Children();  // kills what is left

@@ -170,8 +170,7 @@ void Listeners::take_inherited(const ListenAddress& address) {
   int type = 0;
   socklen_t length = sizeof type;
   if (::getsockopt(address.fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) refuse(text, std::strerror(errno));
-  const Resolved name = name_of_socket(address.fd);
-  const sa_family_t family = name.storage.ss_family;
+  const sa_family_t family = name_of_socket(address.fd).storage.ss_family;
   if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX)) {
     refuse(text, "not a stream socket of TCP or unix");
   }
@@ -180,6 +179,7 @@ void Listeners::take_inherited(const ListenAddress& address) {
   static_cast<void>(::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK));
   ::close(address.fd);
 
+  const Resolved name = name_of_socket(fd.get());
   Socket socket{std::move(fd), -1, family == AF_UNIX, "", 0};
   if (family == AF_UNIX) {
     const auto* const path = reinterpret_cast<const sockaddr_un*>(&name.storage);

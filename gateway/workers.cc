@@ -355,7 +355,7 @@ bool Workers::serves(const Process* process) noexcept {
 
 // Finds the post a worker that accepts for it, if it needs one and there is one.
 void Workers::cover(Post& post) noexcept {
-  if (leaving_ || serves(post.current) || post.cover != nullptr) return;
+  if (leaving_ || !was_ready_ || serves(post.current) || post.cover != nullptr) return;
   const auto burden = [this](const Process* process) {
     return std::count_if(posts_.begin(), posts_.end(),
                          [&](const auto& other) { return other->cover == process; });

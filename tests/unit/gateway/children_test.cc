@@ -11,12 +11,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 namespace {
 
 using namespace sluice;
 
-// A program that writes its pid to the file it is given, then waits (or, stubborn, does not listen).
+// A program that says its pid in a file of its folder.
 struct Program {
   explicit Program(const std::string& body) {
     char name[] = "/tmp/sluice-children-XXXXXX";
@@ -27,21 +28,22 @@ struct Program {
     ::chmod(path.c_str(), 0700);
   }
   ~Program() { std::filesystem::remove_all(folder); }
-  // The process of the child of that number; 0 while it has not said.
-  [[nodiscard]] pid_t pid(int number) const {
-    pid_t found = 0;
-    std::ifstream(folder + "/pid" + std::to_string(number)) >> found;
+  // The processes that said they run, in the order they did.
+  [[nodiscard]] std::vector<pid_t> pids() const {
+    std::vector<pid_t> found;
+    std::ifstream file(folder + "/pids");
+    for (pid_t pid = 0; file >> pid;) found.push_back(pid);
     return found;
   }
   std::string folder;
   std::string path;
 };
 
-constexpr const char* kWaits = "echo $$ > $1/tmp$2; mv $1/tmp$2 $1/pid$2; while :; do sleep 100 & wait $!; done\n";
 // The waiting shell's own child would outlive it: it is ended with it.
-const std::string kListens = std::string("trap 'kill $!; exit 0' TERM\n") + kWaits;
+constexpr const char* kListens =
+    "trap 'kill $!; exit 0' TERM\nsleep 100 &\necho $$ >> $1/pids\nwait $!\n";
 
-TEST_CASE("each child runs the program with the control path and its number") {
+TEST_CASE("each child runs the program with the control path") {
   const Program program(kListens);
   tests::TestLoop loop;
   bool gone = false;
@@ -49,11 +51,10 @@ TEST_CASE("each child runs the program with the control path and its number") {
 
   children.start(2);
 
-  CHECK(loop.until([&] { return program.pid(1) > 0 && program.pid(2) > 0; }));
+  CHECK(loop.until([&] { return program.pids().size() == 2; }));
   children.end();
   CHECK(loop.until([&] { return gone; }));
-  CHECK(::kill(program.pid(1), 0) != 0);
-  CHECK(::kill(program.pid(2), 0) != 0);
+  for (const pid_t pid : program.pids()) CHECK(::kill(pid, 0) != 0);
 }
 
 TEST_CASE("a child that dies is started again") {
@@ -62,28 +63,27 @@ TEST_CASE("a child that dies is started again") {
   bool gone = false;
   Children children(loop.loop, program.path, program.folder, [&] { gone = true; });
   children.start(1);
-  REQUIRE(loop.until([&] { return program.pid(1) > 0; }));
-  const pid_t before = program.pid(1);
+  REQUIRE(loop.until([&] { return program.pids().size() == 1; }));
 
-  ::kill(before, SIGTERM);
+  ::kill(program.pids()[0], SIGTERM);
 
-  CHECK(loop.until([&] { return program.pid(1) != before; }));
+  CHECK(loop.until([&] { return program.pids().size() == 2; }));
   children.end();
   CHECK(loop.until([&] { return gone; }));
 }
 
 TEST_CASE("a child that does not end when asked is killed") {
-  const Program program(std::string("trap '' TERM\necho $$ > $1/tmp$2; mv $1/tmp$2 $1/pid$2\nexec sleep 100\n"));
+  const Program program("trap '' TERM\necho $$ >> $1/pids\nexec sleep 100\n");
   tests::TestLoop loop;
   bool gone = false;
   Children children(loop.loop, program.path, program.folder, [&] { gone = true; });
   children.start(1);
-  REQUIRE(loop.until([&] { return program.pid(1) > 0; }));
+  REQUIRE(loop.until([&] { return program.pids().size() == 1; }));
 
   children.end();
 
   CHECK(loop.until([&] { return gone; }));
-  CHECK(::kill(program.pid(1), 0) != 0);
+  CHECK(::kill(program.pids()[0], 0) != 0);
 }
 
 TEST_CASE("with no children the end comes at once") {

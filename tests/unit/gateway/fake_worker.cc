@@ -88,9 +88,9 @@ int run_worker(Inheritance inheritance) {
             inheritance.listeners.at(inheritance.number).mine;
   shm::AttachPacket ready{};
   ready.word = AttachWord::kMapped;
-  if (!shm::send_packet(inheritance.master_socket, ready, {}).ok()) return 1;
   done.pid = ::getpid();
   ++done.starts;
+  if (!shm::send_packet(inheritance.master_socket, ready, {}).ok()) return 1;
   for (;;) {
     const Result<shm::Received> order = shm::receive_packet(inheritance.master_socket, -1);
     if (!order.ok()) return 0;
