@@ -43,7 +43,7 @@ class Encoder {
       ++counts_[depth_];
       std::byte* to = space_.data() + used_;
       to[0] = static_cast<std::byte>(0xa0 | value.size());
-      if (!value.empty()) std::memcpy(to + 1, value.data(), value.size());
+      copy_short(to + 1, value.data(), value.size());
       used_ += 1 + value.size();
       return *this;
     }
@@ -82,6 +82,21 @@ class Encoder {
   static constexpr uint32_t kMaxDepth = limits::kEncodeDepth;
 
  private:
+  // Fewer than 32 bytes, without a call: words from both ends, which may overlap.
+  static void copy_short(std::byte* to, const char* from, size_t size) noexcept {
+    if (size >= 16) {
+      std::memcpy(to, from, 16);
+      std::memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size >= 8) {
+      std::memcpy(to, from, 8);
+      std::memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+      std::memcpy(to, from, 4);
+      std::memcpy(to + size - 4, from + size - 4, 4);
+    } else {
+      for (size_t i = 0; i < size; ++i) to[i] = static_cast<std::byte>(from[i]);
+    }
+  }
   std::byte* take(size_t size) noexcept;
   Encoder& long_text(std::string_view value) noexcept;
   std::byte* begin_bytes(size_t size) noexcept;

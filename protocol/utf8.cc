@@ -1,4 +1,4 @@
-// protocol/utf8.cc -- is it ASCII, is it UTF-8; eight bytes at a time while it is plain.
+// protocol/utf8.cc -- text that is not plain ASCII; eight bytes at a time where it is.
 #include "protocol/utf8.h"
 
 #include <cstdint>
@@ -6,21 +6,7 @@
 
 namespace sluice {
 
-bool is_ascii(std::string_view text) noexcept {
-  const char* at = text.data();
-  const char* end = at + text.size();
-  for (; end - at >= 8; at += 8) {
-    uint64_t word;
-    std::memcpy(&word, at, 8);
-    if (word & 0x8080808080808080u) return false;
-  }
-  for (; at != end; ++at) {
-    if (static_cast<unsigned char>(*at) & 0x80) return false;
-  }
-  return true;
-}
-
-bool valid_utf8(std::string_view text) noexcept {
+bool valid_utf8_beyond_ascii(std::string_view text) noexcept {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());
   const auto* end = at + text.size();
   while (at != end) {

@@ -143,7 +143,18 @@ size_t measure(Bytes bytes) noexcept {
       --depth;
       continue;
     }
-    const Head head = head_of(bytes.data() + used, bytes.size() - used);
+    const size_t rest = bytes.size() - used;
+    if (rest == 0) return 0;
+    // Short text is most of what there is, keys above all; it takes a short way.
+    if (const uint32_t tag = load_once<uint8_t>(bytes.data() + used); (tag & 0xe0) == 0xa0) {
+      const size_t length = tag & 31;
+      if (length >= rest) return 0;
+      if (kStrict && !valid_utf8(as_text(bytes.subspan(used + 1, length)))) return 0;
+      --level.left;
+      used += 1 + length;
+      continue;
+    }
+    const Head head = head_of(bytes.data() + used, rest);
     if (head.type == Type::kMalformed) return 0;
     if constexpr (kStrict) {
       const bool is_key = level.map && level.left % 2 == 0;

@@ -2,10 +2,12 @@
 #include "worker/cookie.h"
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "worker/header_name.h"
@@ -67,27 +69,34 @@ void encode_value(std::string_view value, Encoder& encoder) noexcept {
   writer.end();
 }
 
-// The cookies of one head, in order. Few live on the stack.
+constexpr size_t kFew = 32;
+
+// The cookies of one head, in order: a few on the stack, which nothing clears beforehand.
 class CookieList {
  public:
   void add(const Cookie& cookie) {
-    if (few_count_ < few_.size()) {
-      few_[few_count_++] = cookie;
-      return;
+    if (count_ < kFew) {
+      new (few_ + count_ * sizeof(Cookie)) Cookie(cookie);
+    } else {
+      if (many_.empty()) many_.assign(few().begin(), few().end());
+      many_.push_back(cookie);
     }
-    if (many_.empty()) many_.assign(few_.begin(), few_.end());
-    many_.push_back(cookie);
+    ++count_;
   }
   [[nodiscard]] std::span<const Cookie> all() const noexcept {
-    if (!many_.empty()) return many_;
-    return {few_.data(), few_count_};
+    return count_ > kFew ? std::span<const Cookie>(many_) : few();
   }
 
  private:
-  std::array<Cookie, 32> few_;
-  size_t few_count_ = 0;
+  [[nodiscard]] std::span<const Cookie> few() const noexcept {
+    return {std::launder(reinterpret_cast<const Cookie*>(few_)), std::min(count_, kFew)};
+  }
+
+  alignas(Cookie) std::byte few_[kFew * sizeof(Cookie)];
+  size_t count_ = 0;
   std::vector<Cookie> many_;
 };
+static_assert(std::is_trivially_copyable_v<Cookie> && std::is_trivially_destructible_v<Cookie>);
 
 bool named_again(std::span<const Cookie> cookies, size_t index) noexcept {
   for (size_t later = index + 1; later < cookies.size(); ++later) {
@@ -114,7 +123,7 @@ std::vector<bool> find_named_again(std::span<const Cookie> cookies) {
 void encode_list(const CookieList& list, Encoder& encoder) {
   const std::span<const Cookie> cookies = list.all();
   std::vector<bool> again;
-  const bool many = cookies.size() > 32;  // comparing each with each would be theirs to abuse
+  const bool many = cookies.size() > kFew;  // comparing each with each would be theirs to abuse
   if (many) again = find_named_again(cookies);
   encoder.begin_map();
   for (size_t index = 0; index < cookies.size(); ++index) {
