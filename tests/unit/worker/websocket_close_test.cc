@@ -46,7 +46,11 @@ TEST_CASE("a close without a code is answered without one and told as 1005") {
   CHECK(talk(close(0)) == "close\nclosed 1005\n");
 }
 
-TEST_CASE("half a code breaks the protocol") { CHECK(talk(frame(0x8, "\x03")) == kFailedLines); }
+TEST_CASE("half a code breaks the protocol, and is not made whole from an older frame") {
+  CHECK(talk(frame(0x8, "\x03")) == kFailedLines);
+  CHECK(talk(ping("\x03\xe8") + frame(0x8, "\x03")) ==
+        "pong \x03\xe8\nclose 1002\nclosed 1002\n");
+}
 
 TEST_CASE("a reason must be UTF-8") {
   CHECK(talk(close(1000, "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80")) ==

@@ -144,6 +144,16 @@ TEST_CASE("buffered() counts an unfinished message and an unfinished frame") {
   CHECK(server.session.buffered() == 0);
 }
 
+TEST_CASE("nothing is buffered after a message of any length") {
+  for (const size_t size : {0, 125, 126, 65535, 65536, 100000}) {
+    EchoServer server;
+    server.feed(binary(std::string(size, 'b')));
+
+    CHECK(server.messages.size() == 1);
+    CHECK(server.session.buffered() == 0);
+  }
+}
+
 TEST_CASE("heard_from() tells once that something came") {
   EchoServer server;
   CHECK_FALSE(server.session.heard_from());
