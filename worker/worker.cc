@@ -18,6 +18,7 @@
 #include <string>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 #include "protocol/limits.h"
 #include "shm/attach.h"
@@ -284,6 +285,8 @@ void Worker::go_on_leaving() noexcept {
     if (--last_polls_ > 0) return;  // a poll more: what waits at our sockets is accepted
     accepts_ = false;
     for (const auto& acceptor : acceptors_) acceptor->stop();
+    // The inherited descriptors too: while we hold one the port stays busy, and clients wait in vain.
+    for (InheritedListener& listener : inheritance_.listeners) ::close(std::exchange(listener.fd, -1));
     connections_.for_each([this](Connection& connection) {
       if (connection.ending()) return;
       const Connection::Turn turn(connection);
