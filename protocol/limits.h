@@ -1,5 +1,8 @@
 // protocol/limits.h -- every limit: its unit, its default, why that number, what happens beyond it.
 //
+// Messages and connections stand in this file; how long we wait in limits_time.h, what a worker and
+// the master allow themselves in limits_processes.h. Include this one.
+//
 // L1  A number that bounds what clients or other processes can make us do stands here, only here.
 // L2  Sizes are bytes of content; what the encoding adds has an allowance, kEncodingSlackBytes.
 // L3  Units: sizes end in Bytes, durations are std::chrono, everything else counts things.
@@ -9,12 +12,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "protocol/limits_processes.h"
+#include "protocol/limits_time.h"
+#include "protocol/limits_units.h"
+
 namespace sluice::limits {
-
-using namespace std::chrono_literals;
-
-inline constexpr size_t kKiB = 1024;
-inline constexpr size_t kMiB = 1024 * kKiB;
 
 // ---- names and encoding ----
 
@@ -101,23 +103,9 @@ inline constexpr size_t kOutputHardBytes = 1 * kMiB;
 // Answers of one connection that came before their turn, kept by the worker: one of the largest and
 // then some. Beyond: the answer that passes it is refused, its client gets 502.
 inline constexpr size_t kAnswersAheadBytes = 17 * kMiB;
-// Read and dropped after the last answer of a connection that we close, so that a reset does not eat
-// that answer. Beyond: the connection is closed.
+// Read and dropped after the last answer of a connection that we close, so that a reset does not
+// eat that answer. Beyond: the connection is closed.
 inline constexpr size_t kLingerBytes = 1 * kMiB;
-
-// ---- the worker's loop ----
-
-// Output gathered within a turn of the loop and copied once; longer pieces go out from where they lie.
-inline constexpr size_t kGatheredOutputBytes = 16 * kKiB;
-// Replies taken from one connection before the next has its turn: one full ring.
-inline constexpr uint32_t kRepliesPerRound = 16;
-// Connections and inbox messages served in one turn of the loop, so that sockets get theirs.
-inline constexpr uint32_t kConnectionsPerTurn = 512;
-inline constexpr uint32_t kInboxPerTurn = 256;
-// Connections refused at the door that may still linger with their 503. Beyond: closed at once.
-inline constexpr uint32_t kRefusedAtDoor = 128;
-// Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.
-inline constexpr uint32_t kReservedDescriptors = 64;
 
 // ---- channels and messages ----
 
@@ -140,8 +128,8 @@ inline constexpr auto kGroupExpiry = std::chrono::hours(24);
 inline constexpr size_t kWebSocketMessageBytes = 1 * kMiB;
 // Fragments of one message: one-byte fragments cost 70 bytes each. Beyond: close with 1009.
 inline constexpr uint32_t kWebSocketFragments = 1024;
-// Frame readers, with their message buffers, that a worker keeps for the next unfinished message; as
-// many as are seldom unfinished at once. Beyond: freed, and made again when needed.
+// Frame readers, with their message buffers, that a worker keeps for the next unfinished message;
+// as many as are seldom unfinished at once. Beyond: freed, and made again when needed.
 inline constexpr size_t kSpareFrameReaders = 16;
 // What such a message buffer may keep allocated. Beyond: freed.
 inline constexpr size_t kSpareMessageBytes = 64 * kKiB;
@@ -161,96 +149,5 @@ inline constexpr auto kAcceptTimeout = std::chrono::seconds(10);
 inline constexpr auto kReceiveTimeout = std::chrono::seconds(30);
 // For the client's close frame after ours. Beyond: the socket is closed.
 inline constexpr auto kCloseTimeout = std::chrono::seconds(5);
-
-// ---- time ----
-
-// From the first byte of a head to its last. Beyond: 408 and close.
-inline constexpr auto kHeaderTimeout = std::chrono::seconds(30);
-// Between two reads of a body. Beyond: 408 and close.
-inline constexpr auto kBodyTimeout = std::chrono::seconds(30);
-// Between two writes the socket took. Beyond: the connection is cut.
-inline constexpr auto kSendTimeout = std::chrono::seconds(30);
-// Between two requests. Beyond: close, without a word.
-inline constexpr auto kKeepaliveTimeout = std::chrono::seconds(75);
-// From published to answered (decisions.md 25). Beyond: 504.
-inline constexpr auto kAnswerTimeout = std::chrono::seconds(60);
-// For a consumer of the channel to appear. Beyond: 503 with Retry-After.
-inline constexpr auto kHoldTimeout = std::chrono::seconds(10);
-// A consumer that takes nothing from its inbox gets no new work (decisions.md 24).
-inline constexpr auto kStuckTimeout = std::chrono::seconds(30);
-// For the client to close after our last answer. Beyond: we do.
-inline constexpr auto kLingerTimeout = std::chrono::seconds(2);
-// Between two attempts at what waits for another process to read: nobody rings for it.
-inline constexpr auto kRetryInterval = std::chrono::milliseconds(5);
-// For what is open when the gateway is told to end. Beyond: cut.
-inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
-// For the gateway to answer a consumer that asks for an arena; it answers within a loop turn. Beyond:
-// the message whose payload lies there is dropped and counted.
-inline constexpr auto kArenaAnswerTimeout = std::chrono::milliseconds(1000);
-// For each step of a consumer's handshake with the gateway, on either side. Beyond: hung up on.
-inline constexpr auto kAttachTimeout = std::chrono::seconds(5);
-// A ring that a consumer put off because more messages waited for it, at most; a tenth of what a
-// client notices. Beyond: it rings before it takes the next message.
-inline constexpr auto kRingDelay = std::chrono::milliseconds(1);
-// A message handled faster than this is handled before another process could be woken for it (30 to
-// 95 us across cores). Beyond: a consumer neither puts off rings nor keeps a backlog to itself.
-inline constexpr auto kQuickMessage = std::chrono::microseconds(50);
-// A sleep with work pending, at most: a belt, should a wake-up be lost (decisions.md 20).
-inline constexpr auto kBoundedSleep = std::chrono::milliseconds(100);
-
-// ---- the master ----
-
-// Workers: a row of the process table each, and another for each whose consumers still hold blocks of
-// a dead one. Beyond: the option is refused.
-inline constexpr uint32_t kWorkersMost = 128;
-// Consumers attached at once: --max-consumers, and how far it may be raised. Beyond: refused at attach.
-inline constexpr uint32_t kConsumers = 64;
-inline constexpr uint32_t kConsumersMost = 512;
-// Names of channels there may be at once; 9 KiB of address space each. Beyond: kChannelTableFull.
-inline constexpr uint32_t kChannels = 1024;
-// Messages in one consumer's or worker's inbox. Beyond: kChannelFull.
-inline constexpr uint32_t kInboxCapacity = 4096;
-// Demo consumers; more show nothing more. Beyond: the option is refused.
-inline constexpr uint32_t kDemoConsumersMost = 64;
-// Open client connections of one worker. Beyond: accepting waits.
-inline constexpr uint32_t kConnectionsPerWorker = 16384;
-// What options may ask for: times, header lines, bodies. Beyond: the option is refused.
-inline constexpr auto kOptionSecondsLeast = std::chrono::milliseconds(1);
-inline constexpr auto kOptionSecondsMost = std::chrono::milliseconds(std::chrono::hours(24));
-inline constexpr size_t kOptionHeadersMost = 1000;
-inline constexpr uint64_t kOptionBodyMost = uint64_t{1} << 40;
-// A configuration file; ours are a page long. Beyond: refused.
-inline constexpr size_t kConfigFileBytes = 1 * kMiB;
-// Connections the kernel completes before a worker accepts them; it may have a lower bound of its
-// own. Beyond: clients try again.
-inline constexpr int kListenBacklog = 4096;
-// Sockets a supervisor may pass by LISTEN_FDS. Beyond: not listened on.
-inline constexpr int kPassedSockets = 64;
-// How long a port stays tried that the workers of a killed gateway are just closing. Beyond: busy.
-inline constexpr auto kPortRetry = std::chrono::seconds(3);
-// Sockets that said nothing of an attach yet. Beyond: the oldest is hung up on.
-inline constexpr size_t kUnattachedSockets = 64;
-// Accepting on the control socket rests this long when the system has no descriptor left.
-inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
-// A process that lived less when it died waits longer before its next start.
-inline constexpr auto kRestartShortLife = std::chrono::seconds(5);
-// The second restart in a row waits this long, each further one twice as long, up to the second number.
-inline constexpr auto kRestartDelay = std::chrono::milliseconds(100);
-inline constexpr auto kRestartDelayMost = std::chrono::milliseconds(5000);
-// Workers that die before the gateway was ready. Beyond: it gives up, exit code 1.
-inline constexpr int kStartDeaths = 5;
-// From a worker's fork until it accepts. Beyond: killed, and started again.
-inline constexpr auto kWorkerStartTimeout = std::chrono::seconds(30);
-// What a process gets beyond the drain time, or after an order to leave now. Beyond: SIGKILL.
-inline constexpr auto kLeaveGrace = std::chrono::milliseconds(1000);
-// Between two looks of recovery at what has to wait: the first, then doubling up to the second.
-inline constexpr auto kRecoveryInterval = std::chrono::milliseconds(1);
-inline constexpr auto kRecoveryIntervalMost = std::chrono::milliseconds(100);
-// Between two tries to send a disconnect that found no room.
-inline constexpr auto kDisconnectRetry = std::chrono::milliseconds(10);
-// Between two looks whether a process that hung up without dying still has its arena mapped: the
-// first, then doubling up to the second.
-inline constexpr auto kDetachLook = std::chrono::milliseconds(5);
-inline constexpr auto kDetachLookMost = std::chrono::milliseconds(2000);
 
 }  // namespace sluice::limits

@@ -18,11 +18,12 @@ constexpr std::string_view kHttpPrefix = "HTTP_";
 // table of a few bytes on the stack. Fields past kMost stand alone; a head has no more than that.
 class SameNames {
  public:
-  static constexpr size_t kMost = 255;
+  static constexpr size_t kMost = 1024;
+  static_assert(kMost >= limits::kOptionHeadersMost);
 
   explicit SameNames(std::span<const HeaderField> headers) noexcept : headers_(headers) {
     const size_t count = headers.size() < kMost ? headers.size() : kMost;
-    for (size_t i = 0; i < count; ++i) add(static_cast<uint8_t>(i));
+    for (size_t i = 0; i < count; ++i) add(static_cast<uint16_t>(i));
   }
 
   [[nodiscard]] bool first_of_its_name(size_t i) const noexcept {
@@ -43,12 +44,12 @@ class SameNames {
            kBuckets;
   }
 
-  void add(uint8_t i) noexcept {
-    uint8_t& bucket = buckets_[bucket_of(headers_[i].name)];
+  void add(uint16_t i) noexcept {
+    uint16_t& bucket = buckets_[bucket_of(headers_[i].name)];
     next_[i] = 0;
     follows_[i] = false;
     // Only the first of each name is in a bucket; last_ leads to the end of its chain.
-    for (uint8_t other = bucket; other != 0; other = collides_[other - 1u]) {
+    for (uint16_t other = bucket; other != 0; other = collides_[other - 1u]) {
       const size_t first = other - 1u;
       if (!same_header_name(headers_[first].name, headers_[i].name)) continue;
       next_[last_[first]] = i;
@@ -58,14 +59,14 @@ class SameNames {
     }
     last_[i] = i;
     collides_[i] = bucket;
-    bucket = static_cast<uint8_t>(i + 1u);
+    bucket = static_cast<uint16_t>(i + 1u);
   }
 
   std::span<const HeaderField> headers_;
-  std::array<uint8_t, kBuckets> buckets_{};  // index + 1 of a name's first field; 0: none
-  std::array<uint8_t, kMost> collides_;      // the next name in the same bucket, in the same way
-  std::array<uint8_t, kMost> last_;          // of a first field: the last of its name so far
-  std::array<uint8_t, kMost> next_;          // 0: none; field 0 follows nobody
+  std::array<uint16_t, kBuckets> buckets_{};  // index + 1 of a name's first field; 0: none
+  std::array<uint16_t, kMost> collides_;      // the next name in the same bucket, in the same way
+  std::array<uint16_t, kMost> last_;          // of a first field: the last of its name so far
+  std::array<uint16_t, kMost> next_;          // 0: none; field 0 follows nobody
   std::array<bool, kMost> follows_;
 };
 

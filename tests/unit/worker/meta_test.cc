@@ -67,13 +67,13 @@ TEST_CASE("fields of one name are joined in their order, cookies by a semicolon"
 
 TEST_CASE("as many fields as a head may have are joined, whatever their names") {
   std::vector<std::string> names;
-  for (int i = 0; i < 50; ++i) names.push_back("X-" + std::to_string(i));
+  for (int i = 0; i < 500; ++i) names.push_back("X-" + std::to_string(i));
   std::vector<HeaderField> headers;
   for (int round = 0; round < 2; ++round) {
     for (const std::string& name : names) headers.push_back({name, round == 0 ? "1" : "2"});
   }
   std::string expected;
-  for (int i = 0; i < 50; ++i) expected += ",\"HTTP_X_" + std::to_string(i) + "\":\"1,2\"";
+  for (int i = 0; i < 500; ++i) expected += ",\"HTTP_X_" + std::to_string(i) + "\":\"1,2\"";
 
   CHECK_EQ(meta_of(headers), expected + "}");
 }
