@@ -1,0 +1,210 @@
+// tests/crash/crash_points_test.cc -- a process dies at every named point of the layer, at its first,
+// second, third, fifth… time there; recovery runs; nothing is lost, doubled or stuck.
+#include "shm/recovery.h"
+
+#include "crash_points.h"
+#include "tests/support/shm_world.h"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <string_view>
+
+namespace {
+
+const char* chosen_point = nullptr;
+uint32_t times_left = 0;
+
+}  // namespace
+
+namespace sluice::shm {
+
+void reached_crash_point(const char* name) noexcept {
+  if (chosen_point == nullptr || std::string_view(name) != chosen_point) return;
+  if (--times_left == 0) kill(getpid(), SIGKILL);
+}
+
+}  // namespace sluice::shm
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::shm;
+using sluice::tests::blocks_used;
+using sluice::tests::blocks_waiting_free;
+using sluice::tests::Member;
+using sluice::tests::small_geometry;
+using sluice::tests::World;
+
+constexpr uint32_t kMiB = 1u << 20;
+
+// The worker's side stays alive, in this process; a consumer lives through everything the layer can
+// do, in a child, and is to die at the chosen point.
+struct Stage {
+  World world;
+  Member master{world, world.join(Role::kMaster)};
+  Member worker{world, world.join(Role::kWorker, 0)};
+  Member sleeper{world, world.join(Role::kWorker, 1)};  // asleep in its futex all the time
+  Recovery recovery{master.layer};
+  ConnectionSlots slots{world.segment(), worker.layer.me()};
+  uint32_t channel = worker.layer.channels().open("http.request").value();
+  uint32_t lives = 0;
+
+  // Returns true when the child was killed, false when it came to the end of its life.
+  bool live_and_die(const char* point, uint32_t times) {
+    ++lives;
+    const ProcessName earlier = leave_something_behind();
+    const ConnectionSlots::Opened opened = slots.open().value();
+    const ReplyAddress about{worker.layer.me().index, worker.layer.me().incarnation, opened.slot,
+                             opened.generation, 0};
+    for (int i = 0; i < 3; ++i) REQUIRE(worker.send(channel, "request").ok());
+    REQUIRE(worker.send(channel, std::string(3 * kMiB, 'c')).ok());
+    const Sent withdrawn = worker.send(channel, "withdrawn").value();
+    REQUIRE(worker.layer.withdraw(withdrawn));
+    worker.bell.fall_asleep_in_poll();
+    sleeper.bell.fall_asleep_in_futex();
+
+    const ProcessName victim = world.join(Role::kConsumer, lives);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      chosen_point = point;
+      times_left = times;
+      whole_life(victim, earlier, about);
+      _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE((WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0));
+    worker.bell.wake_up(true);
+
+    recovery.on_death(earlier);
+    recovery.on_death(victim);
+    settle(opened.slot);
+    slots.close(opened.slot);
+    return WIFSIGNALED(status);
+  }
+
+  // A consumer that died with a request in hand and one in its inbox: for the victim to recover.
+  ProcessName leave_something_behind() {
+    const ProcessName name = world.join(Role::kConsumer, 99);
+    REQUIRE(worker.send(channel, "left in hand").ok());
+    REQUIRE(worker.send_to(name, "left unread").ok());
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      Member me(world, name);
+      me.layer.start_reading(channel);
+      std::vector<Delivery> kept;
+      for (int i = 0; i < 2; ++i) kept.push_back(std::move(me.layer.try_receive().value()));
+      static_cast<void>(me.layer.claim(100).value());
+      if (!me.send_to(name, "to itself").ok()) std::abort();
+      kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return name;
+  }
+
+  // In the child: every way through the layer, twice.
+  void whole_life(ProcessName name, ProcessName earlier, const ReplyAddress& about) {
+    Member me(world, name);
+    Recovery helper(me.layer);
+    helper.on_death(earlier);
+    static_cast<void>(helper.advance());
+    for (int round = 0; round < 2; ++round) {
+      // Names stay for ever: after a few lives the table is full, and others have made theirs.
+      const std::string made = "made." + std::to_string((lives + round) % 6);
+      const uint32_t own = me.layer.channels().open(made).value();
+      me.layer.start_reading(channel);
+      me.layer.start_reading(own);
+      while (auto delivery = me.layer.try_receive()) {
+        if (delivery->header().sender == worker.layer.me().index) {
+          static_cast<void>(me.reply(about, "answer"));
+        }
+      }
+      static_cast<void>(take_connection(world.segment(), about, name));
+      static_cast<void>(me.send_to(worker.layer.me(), "hello"));
+      static_cast<void>(me.send_to(sleeper.layer.me(), "hello"));
+      static_cast<void>(me.send(own, std::string(2 * kMiB, 'o')));
+      const auto taken_back = me.send(own, "taken back");
+      if (taken_back.ok()) static_cast<void>(me.layer.withdraw(*taken_back));
+      me.layer.ring();
+      while (me.layer.try_receive()) {
+      }
+    }
+  }
+
+  // The worker goes on with its life; then everything of the dead must have come to rest.
+  void settle(uint32_t slot) {
+    for (int turn = 0; turn < 20; ++turn) {
+      for (Member* each : {&worker, &sleeper}) {
+        world.segment().process(each->layer.me().index)->seen_deaths = world.segment().header().deaths.load();
+        while (each->layer.try_receive()) {
+        }
+      }
+      while (worker.layer.try_receive_reply(slot)) {
+      }
+      // What nobody reads any more, a living consumer takes away.
+      worker.layer.start_reading(channel);
+      for (uint32_t c = 0; c < world.segment().geometry().channels; ++c) worker.layer.start_reading(c);
+      while (worker.layer.try_receive()) {
+      }
+      worker.layer.stop_reading();
+      static_cast<void>(recovery.advance());
+    }
+    CHECK_FALSE(recovery.busy());
+    std::string problem;
+    CHECK_MESSAGE(world.segment().verify(problem), problem);
+    for (ProcessIndex row = 2 + 2; row < world.segment().geometry().processes; ++row) {
+      CAPTURE(row);
+      CHECK(world.table().state(row) == ProcessState::kFree);
+      CHECK(blocks_waiting_free(world.segment(), row) == blocks_used(world.segment(), row));
+    }
+  }
+
+  // Every block of the living can still be claimed.
+  void check_nothing_lost() {
+    for (Member* each : {&worker, &sleeper}) {
+      for (uint32_t c = 0; c < kClasses; ++c) {
+        CAPTURE(c);
+        std::vector<Claim> claims;
+        const size_t bytes = kClassBytes[c] - sizeof(PayloadHeader);
+        for (uint32_t i = 0; i < small_geometry().worker_blocks[c]; ++i) {
+          auto claim = each->layer.claim(bytes);
+          REQUIRE(claim.ok());
+          CHECK(claim->space().size() == bytes);
+          claims.push_back(std::move(*claim));
+        }
+      }
+    }
+  }
+};
+
+TEST_CASE("a life without death leaves nothing behind") {
+  Stage stage;
+
+  CHECK_FALSE(stage.live_and_die(nullptr, 0));
+
+  stage.check_nothing_lost();
+}
+
+TEST_CASE("a process may die at every named point, any time it comes there") {
+  for (const char* point : kCrashPoints) {
+    CAPTURE(point);
+    Stage stage;
+    uint32_t killed = 0;
+    uint32_t times = 1;
+    uint32_t next = 2;
+    while (stage.live_and_die(point, times)) {
+      CAPTURE(times);
+      ++killed;
+      times = std::exchange(next, times + next);  // 1, 2, 3, 5, 8, …
+    }
+    CHECK(killed > 0);  // else the life above never comes there
+    stage.check_nothing_lost();
+  }
+}
+
+}  // namespace
