@@ -230,6 +230,7 @@ bool Control::attach(Peer& peer) noexcept {
   if (!shm::send_packet(peer.socket.get(), attached, {}).ok()) return false;
   log_event(LogLevel::kInfo, "consumer_attached",
             {{"consumer", peer.number}, {"pid", peer.pid}, {"row", peer.name->index}});
+  events_.on_attached();
   return true;
 }
 

@@ -27,6 +27,7 @@ class Control {
     virtual ~Events() = default;
     // Sealed: the workers must hear of it now (T4).
     virtual void on_arena(shm::ProcessName consumer) noexcept = 0;
+    virtual void on_attached() noexcept = 0;
     // Will never touch shared memory again.
     virtual void on_consumer_dead(shm::ProcessName consumer) noexcept = 0;
   };

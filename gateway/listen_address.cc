@@ -52,6 +52,7 @@ ListenAddress parse_listen_address(std::string_view text) {
     host = host.substr(1, host.size() - 2);
     if (host.find(':') == std::string_view::npos) refuse();
   } else if (host.find(':') != std::string_view::npos) {
+    if (host.find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) refuse();
     throw std::invalid_argument("must have brackets around an IPv6 address, as in [::1]:8000");
   }
   address.host = host;

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 #include "gateway/exit_code.h"
 #include "gateway/geometry.h"
@@ -69,7 +70,8 @@ Master::Master(const Options& options, Listeners& listeners)
       farewells_(loop_.loop, memory_.layer()),
       control_(loop_.loop, memory_, *this, options.control, options.max_consumers),
       workers_(loop_.loop, memory_, listeners, options, *this),
-      children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })) {}
+      children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })),
+      ready_(loop_.loop, [this] { say_ready(); }) {}
 
 Master::~Master() = default;
 
@@ -84,6 +86,19 @@ int Master::run() {
 }
 
 void Master::on_workers_ready() noexcept {
+  workers_ready_ = true;
+  ready_.start(control_.attached() >= options_.demo ? std::chrono::milliseconds(0)
+                                                    : limits::kDemoAttachTime);
+}
+
+void Master::on_attached() noexcept {
+  if (workers_ready_ && control_.attached() >= options_.demo) say_ready();
+}
+
+// Once, when a client would be answered.
+void Master::say_ready() noexcept {
+  ready_.stop();
+  if (phase_ != Phase::kRunning || std::exchange(said_ready_, true)) return;
   for (const std::string& url : listeners_.urls()) fmt::print("{}\n", url);
   fmt::print("ready: {} workers, control socket {}\n", options_.workers, options_.control);
   std::fflush(stdout);

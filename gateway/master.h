@@ -47,8 +47,10 @@ class Master final : Workers::Events, Control::Events {
   void on_workers_gone() noexcept override;
   void on_workers_failed() noexcept override;
   void on_arena(shm::ProcessName consumer) noexcept override;
+  void on_attached() noexcept override;
   void on_consumer_dead(shm::ProcessName consumer) noexcept override;
 
+  void say_ready() noexcept;
   void on_signal(int number) noexcept;
   void drain() noexcept;
   void leave_now() noexcept;
@@ -67,6 +69,9 @@ class Master final : Workers::Events, Control::Events {
   Control control_;
   Workers workers_;
   std::unique_ptr<Children> children_;
+  Timer ready_;  // the demo consumers take too long: ready without them
+  bool workers_ready_ = false;
+  bool said_ready_ = false;
   enum class Phase : uint8_t { kRunning, kDraining, kLeavingNow } phase_ = Phase::kRunning;
   int interrupts_ = 0;
   int exit_code_ = 0;

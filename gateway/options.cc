@@ -3,6 +3,7 @@
 #include "gateway/options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
@@ -177,7 +178,8 @@ void apply(const Source& source, const OptionKey& key, Options& options) {
   try {
     key.set(options, source.values.at(key.name));
   } catch (const std::invalid_argument& error) {
-    throw OptionError(fmt::format("{} {} (from {})", key.name, error.what(), source.name));
+    throw OptionError(fmt::format("{} {} {} (from {})", key.name,
+                                  fmt::join(source.values.at(key.name), ","), error.what(), source.name));
   }
 }
 

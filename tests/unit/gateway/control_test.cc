@@ -62,6 +62,7 @@ struct Bench : Control::Events {
     std::filesystem::remove_all(folder);
   }
   void on_arena(ProcessName consumer) noexcept override { shown.push_back(consumer); }
+  void on_attached() noexcept override {}
   void on_consumer_dead(ProcessName consumer) noexcept override { dead.push_back(consumer); }
 
   // The next packet of the gateway; nothing when it hung up.

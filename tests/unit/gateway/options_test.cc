@@ -124,7 +124,7 @@ TEST_CASE("help names every option with its unit, and version names the version"
 TEST_CASE("check says so when all options are sound") {
   CHECK(read({"--check"}).asked == Asked::kText);
   CHECK(refusal({"--check", "--workers", "0"}) ==
-        "workers must be a whole number from 1 to 128 (from the command line)");
+        "workers 0 must be a whole number from 1 to 128 (from the command line)");
 }
 
 TEST_CASE("connections are rounded up to whole words of the ready bitmap") {
@@ -175,37 +175,39 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
     const char* line;
   };
   const Case cases[] = {
-      {"--workers", "129", "workers must be a whole number from 1 to 128 (from the command line)"},
-      {"--workers", "two", "workers must be a whole number from 1 to 128 (from the command line)"},
-      {"--workers", "-1", "workers must be a whole number from 1 to 128 (from the command line)"},
-      {"--demo", "65", "demo must be a whole number from 0 to 64 (from the command line)"},
-      {"--max-consumers", "0", "max-consumers must be a whole number from 1 to 512 (from the command line)"},
+      {"--workers", "129", "workers 129 must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "two", "workers two must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "-1", "workers -1 must be a whole number from 1 to 128 (from the command line)"},
+      {"--demo", "65", "demo 65 must be a whole number from 0 to 64 (from the command line)"},
+      {"--max-consumers", "0", "max-consumers 0 must be a whole number from 1 to 512 (from the command line)"},
       {"--max-connections", "262145",
-       "max-connections must be a whole number from 1 to 262144 (from the command line)"},
-      {"--header-timeout", "0", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
-      {"--header-timeout", "nan", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
-      {"--header-timeout", "5s", "header-timeout must be seconds from 0.001 to 86400 (from the command line)"},
+       "max-connections 262145 must be a whole number from 1 to 262144 (from the command line)"},
+      {"--header-timeout", "0", "header-timeout 0 must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "nan", "header-timeout nan must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "5s", "header-timeout 5s must be seconds from 0.001 to 86400 (from the command line)"},
       {"--max-head", "1",
-       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 1 must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
       {"--max-head", "2M",
-       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 2M must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
       {"--max-head", "99999999999999999999",
-       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 99999999999999999999 must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
       {"--max-head", "K",
-       "max-head must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
-      {"--forms", "cooked", "forms must be parsed or raw (from the command line)"},
-      {"--accept", "me", "accept must be gateway or consumer (from the command line)"},
-      {"--root-path", "app", "root-path must be empty or a path that begins with / (from the command line)"},
-      {"--control", "relative", "control must be an absolute path (from the command line)"},
+       "max-head K must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+      {"--forms", "cooked", "forms cooked must be parsed or raw (from the command line)"},
+      {"--accept", "me", "accept me must be gateway or consumer (from the command line)"},
+      {"--root-path", "app", "root-path app must be empty or a path that begins with / (from the command line)"},
+      {"--control", "relative", "control relative must be an absolute path (from the command line)"},
       {"--listen", "8000",
-       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+       "listen 8000 must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
       {"--listen", "a:99999",
-       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+       "listen a:99999 must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
       {"--listen", "::1:80",
-       "listen must have brackets around an IPv6 address, as in [::1]:8000 (from the command line)"},
+       "listen ::1:80 must have brackets around an IPv6 address, as in [::1]:8000 (from the command line)"},
+      {"--listen", "nowhere:at:all",
+       "listen nowhere:at:all must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
       {"--listen", "unix:relative",
-       "listen must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
-      {"--listen", "fd:2", "listen must be a descriptor from fd:3 on (from the command line)"},
+       "listen unix:relative must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+      {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.name);
@@ -213,14 +215,14 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
     CHECK(refusal({c.name, c.value}) == c.line);
   }
   CHECK(refusal({}, {"SLUICE_WORKERS=0"}) ==
-        "workers must be a whole number from 1 to 128 (from the environment)");
+        "workers 0 must be a whole number from 1 to 128 (from the environment)");
 }
 
 TEST_CASE("a control path too long for a socket is refused") {
   const std::string path = "/" + std::string(108, 'a');
 
   CHECK(refusal({"--control", path.c_str()}) ==
-        "control must be shorter than 108 bytes (from the command line)");
+        "control " + path + " must be shorter than 108 bytes (from the command line)");
 }
 
 TEST_CASE("a line longer than a head is refused") {
