@@ -26,6 +26,7 @@ uv_buf_t buffer_of(Bytes bytes) noexcept {
 
 Connection::Turn::Turn(Connection& connection) noexcept
     : connection_(connection), gathers_(connection.table_.gathering_ == nullptr) {
+  connection.place().tell_time();
   if (gathers_) connection.table_.gathering_ = &connection;
 }
 

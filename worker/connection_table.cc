@@ -104,6 +104,7 @@ Connection* ConnectionTable::find(const ReplyAddress& address) const noexcept {
 }
 
 void ConnectionTable::accept(uv_stream_t* listener, const InheritedListener& from) noexcept {
+  place_.tell_time();
   Connection* connection = nullptr;
   if (spare_.empty()) {
     connection = new Connection(*this);

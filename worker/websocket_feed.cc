@@ -13,9 +13,10 @@ namespace {
 constexpr size_t kLargestHeadBytes = 256 * limits::kKiB;  // a head of kHeadBytes, every key it turns into
 constexpr uint64_t kNeverExpires = std::numeric_limits<uint64_t>::max();
 
-ReplyAddress with_order(ReplyAddress about, uint32_t order) noexcept {
-  about.ordinal = order;
-  return about;
+// What a message of our own making says its order is.
+uint32_t order_of(Bytes message) noexcept {
+  const std::optional<ValueView> order = ValueView(message).find("order");
+  return order ? static_cast<uint32_t>(order->integer().value_or(0)) : 0;
 }
 
 }  // namespace
@@ -110,7 +111,7 @@ bool WebSocketFeed::may_send() noexcept {
 Result<void> WebSocketFeed::dispatch(shm::Claim& claim, size_t length, uint32_t order) noexcept {
   shm::ChannelLayer& layer = place_.layer;
   const uint32_t channel = place_.channels.websocket_receive;
-  const shm::Route route{.channel = channel, .about = with_order(about_, order),
+  const shm::Route route{.channel = channel, .about = about_,
                          .expires_ms = kNeverExpires};  // the connection's clock rules: 1013, no gap
   const Result<shm::Sent> sent = owner_ ? layer.send_to(*owner_, claim, length, route)
                                         : layer.send(channel, claim, length, route);
@@ -172,14 +173,13 @@ void WebSocketFeed::on_deaths(uint64_t deaths) noexcept {
 }
 
 bool WebSocketFeed::take_back(shm::Delivery& returned) noexcept {
-  const ReplyAddress about = returned.about();
-  if (with_order(about, about_.ordinal) != about_) return false;
+  if (returned.about() != about_) return false;
   if (returned.header().channel == place_.channels.websocket_connect) {
     found_taken();
   } else if (returned.header().channel == place_.channels.websocket_receive) {
     if (shared_ && shared_->block == returned.block()) shared_.reset();
     if (returned.returned() == shm::Returned::kUnread) {
-      keep(about.ordinal, returned.content());
+      keep(order_of(returned.content()), returned.content());
       place_.counters.add(Counter::kResent);
     } else {
       place_.counters.add(Counter::kReceivesLost);
@@ -227,8 +227,7 @@ bool WebSocketFeed::send_disconnect() noexcept {
       encode_disconnect(constants_block_.space(), constants_, code_, reason_, order);
   CHECK(message.ok());  // kDisconnectTailBytes is enough
   const uint32_t channel = place_.channels.websocket_disconnect;
-  const shm::Route route{.channel = channel, .about = with_order(about_, order),
-                         .expires_ms = kNeverExpires};
+  const shm::Route route{.channel = channel, .about = about_, .expires_ms = kNeverExpires};
   shm::ChannelLayer& layer = place_.layer;
   return owner_ ? layer.send_to(*owner_, constants_block_, message->size(), route).ok()
                 : layer.send(channel, constants_block_, message->size(), route).ok();

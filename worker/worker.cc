@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <ctime>
 #include <string>
 #include <system_error>
 #include <unistd.h>
@@ -125,7 +124,7 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
       doorbell_(*inheritance.segment, inheritance.me.index, std::move(inheritance.doorbell)),
       layer_(*inheritance.segment, map_own(arenas_, inheritance.own_arena), doorbell_, inheritance.me),
       slots_(*inheritance.segment, inheritance.me),
-      place_(inheritance.settings, loop, layer_, slots_, open_channels(layer_), shm::now_ms()),
+      place_(inheritance.settings, loop, layer_, slots_, open_channels(layer_), uv_now(&loop)),
       connections_(place_, begin_http, most_connections(inheritance.settings, *inheritance.segment)),
       dispatcher_(place_, connections_) {
   look_at_the_clock();
@@ -176,8 +175,7 @@ int Worker::run() noexcept {
 // ---- turns --------------------------------------------------------------------------------------
 
 void Worker::look_at_the_clock() noexcept {
-  place_.now_ms = shm::now_ms();
-  place_.unix_seconds = ::time(nullptr);
+  place_.tell_time();
   inheritance_.segment->process(inheritance_.me.index)
       ->heartbeat_ms.store(place_.now_ms, std::memory_order_relaxed);  // statistics
 }
@@ -216,8 +214,7 @@ void Worker::set_timers() noexcept {
     if (next == kNever) {
       uv_timer_stop(&deadline_timer_);
     } else {
-      uv_update_time(&loop_);
-      const uint64_t now = shm::now_ms();
+      const uint64_t now = uv_now(&loop_);
       uv_timer_start(
           &deadline_timer_,
           [](uv_timer_t* timer) {

@@ -1,6 +1,10 @@
 // worker/workplace.cc -- settings into the limits of sessions; see workplace.h.
 #include "worker/workplace.h"
 
+#include <uv.h>
+
+#include <ctime>
+
 #include "protocol/limits.h"
 
 namespace sluice {
@@ -22,6 +26,15 @@ Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
       channels(opened),
       deadlines(now),
       departures(retries),
-      now_ms(now) {}
+      now_ms(now),
+      unix_seconds(::time(nullptr)) {}
+
+void Workplace::tell_time() noexcept {
+  // The loop's clock is CLOCK_MONOTONIC in milliseconds, as shm/clock.h's is, read once a turn.
+  const uint64_t now = uv_now(&loop);
+  if (now == now_ms) return;
+  now_ms = now;
+  unix_seconds = ::time(nullptr);
+}
 
 }  // namespace sluice

@@ -56,7 +56,9 @@ struct Workplace {
   FreeList<Exchange> exchanges;
   FreeList<IncomingBody> bodies;
 
-  uint64_t now_ms;         // of this turn of the loop
+  // Asks the loop what time it is: whoever is called by it, before anything else.
+  void tell_time() noexcept;
+  uint64_t now_ms;           // monotonic; of this turn of the loop
   int64_t unix_seconds = 0;  // the same, for Date
   bool draining = false;   // no keep-alive any more
   uint64_t drain_until_ms = kNever;
