@@ -38,8 +38,7 @@ struct RequestHead {
   bool chunked = false;
   bool keep_alive = true;         // what the client asked for
   bool expects_continue = false;  // Expect: 100-continue, on HTTP/1.1, with a body to come
-  bool wants_websocket =
-      false;  // Upgrade: websocket with Connection: upgrade; worker/upgrade.h decides
+  bool wants_websocket = false;   // Upgrade and Connection ask; worker/upgrade.h decides
   [[nodiscard]] bool has_body() const noexcept { return chunked || content_length.value_or(0) > 0; }
 };
 

@@ -108,27 +108,24 @@ bool read(const MessageView& message, Answer& answer) noexcept {
     if (!key || at == map.end()) return false;
     const ValueView value = *at;
     ++at;
-    const Type type = value.type();
-    if (type == Type::kMalformed) return false;
     if (*key == "status_code" && !answer.status) {
       answer.status = value.integer();
       if (!answer.status) return false;
     } else if (*key == "content" && !std::exchange(seen_content, true)) {
-      if (type == Type::kNull) continue;
+      answer.kind = value.type();
+      if (answer.kind == Type::kNull) continue;
       const std::optional<Bytes> content = value.text_or_bytes();
       if (!content) return false;
       answer.content = *content;
-      answer.kind = type;
     } else if (*key == "content_type" && !std::exchange(seen_type, true)) {
-      if (type == Type::kNull) continue;
       const std::optional<std::string_view> text = value.text();
-      if (!text) return false;
-      answer.content_type = *text;
+      if (!text && value.type() != Type::kNull) return false;
+      answer.content_type = text.value_or("");
     } else if (*key == "headers" && !std::exchange(seen_headers, true)) {
-      if (type == Type::kNull) continue;
-      if (type != Type::kMap && type != Type::kList) return false;
+      const Type type = value.type();
+      if (type != Type::kMap && type != Type::kList && type != Type::kNull) return false;
       answer.headers = value;
-      answer.has_headers = true;
+      answer.has_headers = type != Type::kNull;
     } else if (*key == "more_content" && !std::exchange(seen_more, true)) {
       const std::optional<bool> more = value.boolean();
       if (!more) return false;
