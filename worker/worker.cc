@@ -183,7 +183,10 @@ void Worker::look_at_the_clock() noexcept {
 void Worker::before_sleep() noexcept {
   layer_.ring();
   set_timers();
-  bool work = dispatcher_.anything_waiting() || (place_.draining && accepts_);
+  // A connection is gone only after libuv closed it, behind after_sleep(): the last one must not leave
+  // us asleep.
+  const bool leaving = place_.draining && (accepts_ || (connections_.size() == 0 && place_.departures.empty()));
+  bool work = dispatcher_.anything_waiting() || leaving;
   if (!work) {
     doorbell_.fall_asleep_in_poll();
     asleep_ = true;
