@@ -56,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
                                                limits::kHeaderFields, limits::kBodyBytes};
 
   const std::string whole = record(text, limits, switching, {});
-  require(("\n" + whole).find("\nbroken: ") == std::string::npos, "H1 or H3 does not hold", whole, "");
+  require(("\n" + whole).find("\nbroken: ") == std::string::npos, "H1 or H3 does not hold", whole,
+          "");
   require_clean(whole);
   for (const Cut& other : {Cut{.split = cut}, Cut{.step = 1}, Cut{.step = cut % 16 + 2},
                            Cut{.pausing = true}, Cut{.step = cut % 5 + 1, .pausing = true}}) {
