@@ -52,9 +52,9 @@ inline constexpr size_t kMapHeaderBytes = 3;
 // What comes after the head.
 struct RequestBody {
   FormKind form = FormKind::kNone;
-  std::string_view content_type;  // of a form
-  std::string_view bytes;         // a form's whole body, or the first bytes of another's
-  std::string_view body_channel;  // not empty: more comes there
+  std::string_view content_type{};  // of a form
+  std::string_view bytes{};         // a form's whole body, or the first bytes of another's
+  std::string_view body_channel{};  // not empty: more comes there
 };
 // Appends POST, FILES and what there is of body, body_channel and more_content.
 [[nodiscard]] Result<void> encode_request_body(Encoder& encoder, const RequestBody& body);
