@@ -105,6 +105,7 @@ class Rogue {
         say("answered late:", words(result));
       }
       held_.clear();
+      result = plain(consumer_, message);
     } else if (asked == "twice") {
       result = plain(consumer_, message);
       result = consumer_.send(message, Fields{{"status_code", 200}, {"content", "second"}});

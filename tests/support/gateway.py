@@ -87,11 +87,12 @@ class Gateway:
         command += ["--listen", listen] if listen else []
         self.command = command + [str(option) for option in options]
         self.environment = {**own_environment(), **(environment or {})}
+        self._demo = demo
         self.process = self.output = None
         self.host, self.port = "127.0.0.1", 0
 
     def start(self, wait=True):
-        """Starts it and waits for `ready`; returns self."""
+        """Starts it, waits for `ready` and for its demo consumers; returns self."""
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True, text=True,
@@ -99,6 +100,8 @@ class Gateway:
         self.output = Output(self.process.stdout)
         if wait:
             self.output.wait_for(r"^ready")
+            for number in range(1, self._demo + 1):
+                self.output.wait_for(rf"consumer_attached consumer={number}\b")
             url = re.search(r"http://([^/:\s]+):(\d+)", self.output.text())
             if url:
                 self.host, self.port = url[1], int(url[2])
@@ -123,12 +126,17 @@ class Gateway:
 
     def kill(self, role, index=0, sign=signal.SIGKILL):
         """Signals one process of a role; waits for its end when the signal is SIGKILL. Gives its pid."""
-        handle = processes.Handle(self.roles()[role][index])
+        return self.kill_pid(self.roles()[role][index], sign)
+
+    @staticmethod
+    def kill_pid(pid, sign=signal.SIGKILL):
+        """Signals one process; waits for its end when the signal is SIGKILL. Gives its pid."""
+        handle = processes.Handle(pid)
         handle.kill(sign)
         if sign == signal.SIGKILL:
-            assert handle.wait_gone(), f"{role} {handle.pid} survives SIGKILL"
+            assert handle.wait_gone(), f"{pid} survives SIGKILL"
         handle.close()
-        return handle.pid
+        return pid
 
     # -- clients
 
