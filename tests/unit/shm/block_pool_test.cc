@@ -1,0 +1,164 @@
+// tests/unit/shm/block_pool_test.cc -- blocks are claimed once and all come back.
+#include "shm/block_pool.h"
+
+#include "tests/support/shm_world.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::shm;
+using sluice::tests::Member;
+using sluice::tests::small_geometry;
+using sluice::tests::World;
+
+struct Bench {
+  World world;
+  Member worker{world, world.join(Role::kWorker)};
+  Member consumer{world, world.join(Role::kConsumer)};
+  BlockPool& pool = worker.layer.pool();
+  const ClassCounts& counts = world.segment().geometry().worker_blocks;
+
+  uint8_t class_of(BlockIndex block) {
+    BlockPlace place;
+    REQUIRE(world.segment().place_of(block, place));
+    REQUIRE(place.arena == worker.layer.me().index);
+    return place.size_class;
+  }
+  // The block, sent to the consumer and taken there.
+  void hand_over(BlockIndex block) {
+    REQUIRE(worker.layer.send_block_to(consumer.layer.me(), block).ok());
+    auto delivery = consumer.layer.try_receive();
+    REQUIRE(delivery);
+    REQUIRE(delivery->keep() == block);
+  }
+};
+
+TEST_CASE("a claim is of the smallest class that fits, ours by its stamp") {
+  Bench b;
+  const std::pair<size_t, uint8_t> sizes[] = {{0, 0},    {1, 0},     {512, 0},     {513, 1},       {1024, 1},
+                                              {1025, 2}, {2048, 2},  {2049, 3},    {4096, 3},      {4097, 4},
+                                              {65536, 4}, {65537, 5}, {1u << 20, 5}};
+  for (const auto& size : sizes) {
+    const size_t bytes = size.first;
+    CAPTURE(bytes);
+    const BlockIndex block = b.pool.try_claim(bytes).value();
+    CHECK(b.class_of(block) == size.second);
+    const Stamp stamp{b.world.segment().envelope(block)->stamp.load()};
+    CHECK(stamp.owner() == b.worker.layer.me().index);
+    CHECK(stamp.state() == BlockState::kOwned);
+  }
+  CHECK_FALSE(b.pool.try_claim((1u << 20) + 1));
+}
+
+TEST_CASE("a class used up borrows from the larger ones, and then there is nothing") {
+  Bench b;
+  std::set<BlockIndex> all;
+  uint32_t total = 0;
+  for (const uint32_t count : b.counts) total += count;
+
+  for (uint32_t i = 0; i < total; ++i) {
+    const auto block = b.pool.try_claim(1);
+    REQUIRE(block);
+    CHECK(all.insert(*block).second);
+  }
+
+  CHECK_FALSE(b.pool.try_claim(1));
+  b.pool.free(*all.rbegin());
+  CHECK(b.pool.try_claim(1) == *all.rbegin());
+}
+
+TEST_CASE("blocks given back by others come home through the free queue") {
+  Bench b;
+  for (uint32_t round = 0; round < 3; ++round) {
+    for (uint32_t i = 0; i < b.counts[5]; ++i) {
+      const auto block = b.pool.try_claim(1u << 20);
+      REQUIRE(block);
+      b.hand_over(*block);
+      b.consumer.layer.free_block(*block);
+    }
+  }
+  CHECK(b.pool.try_claim(1u << 20).has_value());
+}
+
+TEST_CASE("a held block that comes back is not claimed again before it is released") {
+  Bench b;
+  std::vector<BlockIndex> large;
+  for (uint32_t i = 0; i < b.counts[5]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
+  b.pool.hold(large[0]);
+  b.hand_over(large[0]);
+  b.consumer.layer.free_block(large[0]);
+
+  CHECK_FALSE(b.pool.try_claim(1u << 20));
+  b.pool.release_hold(large[0]);
+  CHECK(b.pool.try_claim(1u << 20) == large[0]);
+}
+
+TEST_CASE("a hold released before the block is back does not keep it") {
+  Bench b;
+  std::vector<BlockIndex> large;
+  for (uint32_t i = 0; i < b.counts[5]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
+  b.pool.hold(large[0]);
+  b.hand_over(large[0]);
+
+  b.pool.release_hold(large[0]);
+  CHECK_FALSE(b.pool.try_claim(1u << 20));
+  b.consumer.layer.free_block(large[0]);
+  CHECK(b.pool.try_claim(1u << 20) == large[0]);
+}
+
+TEST_CASE("a chain is freed with its links, by whoever owns its head") {
+  Bench b;
+  const BlockIndex head = b.pool.try_claim(1u << 20).value();
+  BlockIndex last = head;
+  for (uint32_t i = 1; i < b.counts[5]; ++i) {
+    const BlockIndex link = b.pool.try_claim(1u << 20).value();
+    b.pool.link(head, last, link);
+    CHECK(Stamp{b.world.segment().envelope(link)->stamp.load()}.state() == BlockState::kLinked);
+    last = link;
+  }
+  CHECK_FALSE(b.pool.try_claim(1u << 20));
+  REQUIRE(b.worker.layer.send_block_to(b.consumer.layer.me(), head).ok());
+
+  REQUIRE_FALSE(b.consumer.layer.try_receive()->content().size() > (1u << 20));
+
+  std::set<BlockIndex> back;
+  for (uint32_t i = 0; i < b.counts[5]; ++i) back.insert(b.pool.try_claim(1u << 20).value());
+  CHECK(back.size() == b.counts[5]);
+  std::string problem;
+  CHECK_MESSAGE(b.world.segment().verify(problem), problem);
+}
+
+TEST_CASE("links that lead in a circle or to others' blocks are not followed") {
+  Bench b;
+  const BlockIndex head = b.pool.try_claim(1u << 20).value();
+  const BlockIndex link = b.pool.try_claim(1u << 20).value();
+  const BlockIndex other = b.pool.try_claim(1).value();
+  b.pool.link(head, head, link);
+
+  SUBCASE("a circle") { b.world.segment().envelope(link)->next = link + 1; }
+  SUBCASE("back to the head") { b.world.segment().envelope(link)->next = head + 1; }
+  SUBCASE("to no block") { b.world.segment().envelope(link)->next = 0xfffffff0; }
+  SUBCASE("to a block in other hands") { b.world.segment().envelope(link)->next = other + 1; }
+  b.pool.free(head);
+
+  CHECK(Stamp{b.world.segment().envelope(other)->stamp.load()}.owner() == b.worker.layer.me().index);
+  std::set<BlockIndex> claimed;
+  while (const auto block = b.pool.try_claim(1u << 20)) CHECK(claimed.insert(*block).second);
+  CHECK(claimed.size() <= b.counts[5]);
+  b.pool.free(0xffffffff);
+}
+
+TEST_CASE("a foreign block in our free queue is never claimed") {
+  Bench b;
+  const BlockIndex foreign = b.consumer.layer.pool().try_claim(1).value();
+  REQUIRE(b.world.segment().free_queue(b.worker.layer.me().index, 0).try_push(foreign, b.consumer.layer.me().index) ==
+          PushOutcome::kPushed);
+
+  while (const auto block = b.pool.try_claim(1)) CHECK(*block != foreign);
+}
+
+}  // namespace
