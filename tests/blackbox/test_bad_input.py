@@ -72,7 +72,6 @@ CASES = {
     "too many headers": (get(*[b"X-%d: a" % i for i in range(101)]), 431),
     "a body declared too long": (get(b"Content-Length: 8388609", method=b"POST"), 413),
     "an expectation nobody knows": (get(b"Expect: tea", b"Content-Length: 1", method=b"POST") + b"a", 417),
-    "too many query fields": (get(target=b"/bad?" + b"&" * 1000), 400),
 }
 
 BODIES = {
@@ -142,6 +141,21 @@ def test_a_chunked_body_that_passes_the_limit_is_refused(watched):
             pass  # refused while we were still sending
         assert b"HTTP/1.1 413 " in client.read_to_end()[:64]
     assert watched.get("/plain").status == 200
+    assert watched.rogue.wait_taken(seen + 1)[seen:] == ["http.request GET /plain"]
+
+
+@pytest.mark.parametrize("data", [
+    get(target=b"/bad?" + b"&" * 1000),
+    get(b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 1000", method=b"POST") + b"&" * 1000,
+    get(b"Content-Type: multipart/form-data; boundary=", b"Content-Length: 2", method=b"POST") + b"--",
+], ids=["query fields", "form fields", "boundary"])
+def test_a_form_that_cannot_be_read_is_refused_and_the_connection_kept(watched, data):
+    seen = len(watched.rogue.taken())
+    with watched.connect() as client:
+        client.send(data)
+        assert client.read_response().status == 400
+        assert client.exchange("GET", "/plain").status == 200
+
     assert watched.rogue.wait_taken(seen + 1)[seen:] == ["http.request GET /plain"]
 
 
