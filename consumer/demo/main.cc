@@ -22,6 +22,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: sluice-demo <control socket of a running sluice>\n");
     return 2;
   }
+  // Held back until there is a demo to tell.
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  sigprocmask(SIG_BLOCK, &ends, nullptr);
   auto consumer = sluice::Consumer::attach(argv[1], {});
   if (!consumer.ok()) {
     const std::string_view why = sluice::describe(consumer.error());
@@ -37,9 +43,8 @@ int main(int argc, char** argv) {
   action.sa_handler = on_signal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  sigprocmask(SIG_UNBLOCK, &ends, nullptr);
   demo.run();
-  action.sa_handler = SIG_IGN;  // the demo ends here
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
+  sigprocmask(SIG_BLOCK, &ends, nullptr);  // the demo ends before the process
   return 0;
 }

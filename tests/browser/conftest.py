@@ -20,8 +20,8 @@ def browser():
 
 @pytest.fixture
 def gateway():
-    """Two workers and two demo consumers of our own."""
-    with Gateway(workers=2, demo=2) as running:
+    """Two workers and two demo consumers of our own. The browser keeps connections open: cut soon."""
+    with Gateway("--drain-timeout", "2", workers=2, demo=2) as running:
         yield running
 
 
