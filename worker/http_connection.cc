@@ -258,6 +258,10 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
 void HttpConnection::pump_body() noexcept {
   if (receiving_ == nullptr || !receiving_->published) return;
   IncomingBody& body = *body_;
+  // A slow upload is not a slow answer: that clock begins when the body is whole.
+  if (!body.complete) {
+    receiving_->answer_until_ms = place_.now_ms + ms(place_.settings.answer_timeout);
+  }
   switch (body.pump(place_.layer, place_.channels.http_request_body,
                     connection_.address(receiving_->ordinal), receiving_->sent)) {
     case IncomingBody::Pumped::kDone: end_body(); break;

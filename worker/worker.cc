@@ -83,6 +83,7 @@ class Worker {
   void take_orders() noexcept;
   void leave(const char* why) noexcept;
   void go_on_leaving() noexcept;
+  void stop_if_empty() noexcept;
   void quit() noexcept;
   void log_counters() const noexcept;
 
@@ -183,6 +184,7 @@ void Worker::look_at_the_clock() noexcept {
 void Worker::before_sleep() noexcept {
   layer_.ring();
   set_timers();
+  stop_if_empty();  // the last socket is closed at the end of a turn
   // A connection is gone only after libuv closed it, behind after_sleep(): the last one must not leave
   // us asleep.
   const bool leaving = place_.draining && (accepts_ || (connections_.size() == 0 && place_.departures.empty()));
@@ -296,7 +298,11 @@ void Worker::go_on_leaving() noexcept {
     uv_timer_start(&drain_timer_, [](uv_timer_t*) {}, ms(inheritance_.settings.drain_timeout), 0);
   }
   if (place_.now_ms >= place_.drain_until_ms) return quit();
-  if (connections_.size() == 0 && place_.departures.empty()) uv_stop(&loop_);
+  stop_if_empty();
+}
+
+void Worker::stop_if_empty() noexcept {
+  if (!accepts_ && connections_.size() == 0 && place_.departures.empty()) uv_stop(&loop_);
 }
 
 void Worker::quit() noexcept {
