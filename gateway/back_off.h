@@ -9,7 +9,8 @@
 namespace sluice {
 
 // The first restart is immediate. A process that lived less than limits::kRestartShortLife waits
-// longer each time: kRestartDelay, doubled up to kRestartDelayMost. One that lived longer starts over.
+// longer each time: kRestartDelay, doubled up to kRestartDelayMost. One that lived longer starts
+// over.
 class BackOff {
  public:
   // Call once per death, with how long the process lived.

@@ -34,7 +34,10 @@ struct Children::Child {
 
 Children::Children(uv_loop_t& loop, std::string program, std::string control,
                    std::function<void()> on_gone)
-    : loop_(loop), program_(std::move(program)), control_(std::move(control)), on_gone_(std::move(on_gone)) {
+    : loop_(loop),
+      program_(std::move(program)),
+      control_(std::move(control)),
+      on_gone_(std::move(on_gone)) {
   kill_ = std::make_unique<Timer>(loop, [this] {
     for (const auto& child : children_) {
       if (child->pid > 0) send_signal(child->pidfd.get(), SIGKILL);
@@ -66,14 +69,16 @@ void Children::run(Child& child) noexcept {
   child.started_ms = shm::now_ms();
   child.pid = ::fork();
   if (child.pid == 0) {
-    ::setpgid(0, 0);  // a terminal's Ctrl-C is ours to pass on: consumers serve until workers have left
+    ::setpgid(
+        0, 0);  // a terminal's Ctrl-C is ours to pass on: consumers serve until workers have left
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(0);  // we died in between
     reset_signals();
     close_all_but({});
     ::execl(program_.c_str(), program_.c_str(), control_.c_str(), nullptr);
     set_log_role("demo consumer");
-    log_event(LogLevel::kError, "cannot_execute", {{"program", program_}, {"why", std::strerror(errno)}});
+    log_event(LogLevel::kError, "cannot_execute",
+              {{"program", program_}, {"why", std::strerror(errno)}});
     ::_exit(127);
   }
   if (child.pid > 0) child.pidfd = open_pidfd(child.pid);
@@ -92,7 +97,8 @@ void Children::run(Child& child) noexcept {
     child.death = std::make_unique<Poll>(loop_, child.pidfd.get(), UV_READABLE,
                                          [this, &child](int) { on_death(child); });
   } catch (const std::exception& error) {
-    log_event(LogLevel::kError, "child_not_watched", {{"child", child.number}, {"why", error.what()}});
+    log_event(LogLevel::kError, "child_not_watched",
+              {{"child", child.number}, {"why", error.what()}});
   }
 }
 
@@ -126,7 +132,8 @@ void Children::end() noexcept {
 }
 
 bool Children::any_running() const noexcept {
-  return std::any_of(children_.begin(), children_.end(), [](const auto& child) { return child->pid > 0; });
+  return std::any_of(children_.begin(), children_.end(),
+                     [](const auto& child) { return child->pid > 0; });
 }
 
 std::string find_demo_program() {
@@ -136,8 +143,9 @@ std::string find_demo_program() {
   for (const auto& place : places) {
     if (::access(place.c_str(), X_OK) == 0) return place;
   }
-  throw std::runtime_error(fmt::format("cannot find the demo consumer: neither {} nor {} can be executed",
-                                       places[0].string(), places[1].string()));
+  throw std::runtime_error(
+      fmt::format("cannot find the demo consumer: neither {} nor {} can be executed",
+                  places[0].string(), places[1].string()));
 }
 
 }  // namespace sluice

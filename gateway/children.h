@@ -20,7 +20,8 @@ class Children {
  public:
   // Runs `program control`. `on_gone` is called after end() when none is left; with none
   // started, from within end().
-  Children(uv_loop_t& loop, std::string program, std::string control, std::function<void()> on_gone);
+  Children(uv_loop_t& loop, std::string program, std::string control,
+           std::function<void()> on_gone);
   ~Children();  // kills what is left
   Children(const Children&) = delete;
   Children& operator=(const Children&) = delete;
@@ -44,8 +45,8 @@ class Children {
   bool ending_ = false;
 };
 
-// The demo's program, seen from our own: ../consumer/demo/sluice-demo in a build folder, sluice-demo
-// beside us where installed. Throws std::runtime_error when there is none.
+// The demo's program, seen from our own: ../consumer/demo/sluice-demo in a build folder,
+// sluice-demo beside us where installed. Throws std::runtime_error when there is none.
 [[nodiscard]] std::string find_demo_program();
 
 }  // namespace sluice

@@ -72,7 +72,8 @@ Control::Control(uv_loop_t& loop, SharedMemory& memory, Events& events, const st
       path_(path),
       max_consumers_(max_consumers),
       listener_(listen_unix(path, SOCK_SEQPACKET, 0600, limits::kUnattachedSockets)),
-      poll_(std::make_unique<Poll>(loop, listener_.get(), UV_READABLE, [this](int) { accept_all(); })),
+      poll_(std::make_unique<Poll>(loop, listener_.get(), UV_READABLE,
+                                   [this](int) { accept_all(); })),
       accept_again_(std::make_unique<Timer>(loop, [this] { poll_->watch(UV_READABLE); })) {}
 
 Control::~Control() { ::unlink(path_.c_str()); }
@@ -167,7 +168,8 @@ bool Control::take(Peer& peer, const AttachPacket& packet) noexcept {
     case AttachWord::kWantArena:
       if (peer.state == State::kAttached) return give_arena(peer, packet);
       break;
-    default: break;
+    default:
+      break;
   }
   refuse(peer, shm::RefusedWhy::kProtocol);
   return false;
@@ -238,9 +240,10 @@ bool Control::give_arena(Peer& peer, const AttachPacket& want) noexcept {
   AttachPacket answer = packet_of(AttachWord::kArena);
   answer.process = want.process;
   answer.incarnation = want.incarnation;
-  const Fd arena = want.process < shm::kMaxProcesses
-                       ? memory_.fetch(static_cast<shm::ProcessIndex>(want.process), want.incarnation)
-                       : Fd{};
+  const Fd arena =
+      want.process < shm::kMaxProcesses
+          ? memory_.fetch(static_cast<shm::ProcessIndex>(want.process), want.incarnation)
+          : Fd{};
   if (!arena) return shm::send_packet(peer.socket.get(), answer, {}).ok();
   answer.arena_bytes = memory_.segment().arena_bytes(want.process);
   const int fds[] = {arena.get()};
@@ -272,7 +275,8 @@ void Control::look_whether_detached(Peer& peer) noexcept {
   const auto writes = writes_mapping(peer.pid, peer.arena_device, peer.arena_inode);
   if (!writes) return;  // not ours to see: its death will tell
   if (*writes) {
-    peer.next_look = std::min<std::chrono::milliseconds>(peer.next_look * 2, limits::kDetachLookMost);
+    peer.next_look =
+        std::min<std::chrono::milliseconds>(peer.next_look * 2, limits::kDetachLookMost);
     peer.timer->start(peer.next_look);
     return;
   }

@@ -1,4 +1,5 @@
-// gateway/control_path.h -- where the control socket is when nobody says: a folder of the user's own.
+// gateway/control_path.h -- where the control socket is when nobody says: a folder of the user's
+// own.
 #pragma once
 
 #include <string>

@@ -24,7 +24,8 @@ void Farewells::add(std::vector<shm::OwedDisconnect> owed) noexcept {
 }
 
 void Farewells::send_all() noexcept {
-  // Each is tried once; what finds no room goes to the back. Order between connections means nothing.
+  // Each is tried once; what finds no room goes to the back. Order between connections means
+  // nothing.
   for (size_t tries = waiting_.size(); tries > 0; --tries) {
     const Outcome outcome = send(waiting_.front());
     if (outcome == Outcome::kNoBlock) break;

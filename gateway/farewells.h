@@ -1,8 +1,8 @@
 // gateway/farewells.h -- the disconnects that dead workers still owed, sent in their place.
 //
-// Exactly one for each connection that was announced (decisions.md 10, 22): to the consumer that owns
-// it, or, if none lives, to whoever reads websocket.disconnect. They never expire: what finds no room
-// is kept here and tried again.
+// Exactly one for each connection that was announced (decisions.md 10, 22): to the consumer that
+// owns it, or, if none lives, to whoever reads websocket.disconnect. They never expire: what finds
+// no room is kept here and tried again.
 #pragma once
 
 #include <uv.h>

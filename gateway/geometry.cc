@@ -13,15 +13,16 @@ shm::Geometry geometry_for(const Options& options) noexcept {
   // A dead worker's row stays taken while consumers hold its blocks, and a rolling restart needs a
   // second one for each.
   g.worker_processes = 2 * options.workers + 2;
-  // Rows of the dead and the detached are swept a moment later; a quarter more lets the next come in.
+  // Rows of the dead and the detached are swept a moment later; a quarter more lets the next come
+  // in.
   g.processes = 2 + g.worker_processes + options.max_consumers + options.max_consumers / 4 + 1;
   g.connections_per_worker = connections;
   g.channels = limits::kChannels;
   g.channel_cells = limits::kChannelCapacity;
   g.inbox_cells = limits::kInboxCapacity;
-  // A connection has a request out, and a WebSocket keeps a block of constant keys besides: 1 to 2 KiB
-  // with a browser's headers. Bodies and long messages are rarer by far.
-  g.worker_blocks = {std::max(connections, 1024u), std::max(2 * connections, 2048u),
+  // A connection has a request out, and a WebSocket keeps a block of constant keys besides: 1 to 2
+  // KiB with a browser's headers. Bodies and long messages are rarer by far.
+  g.worker_blocks = {std::max(connections, 1024u),     std::max(2 * connections, 2048u),
                      std::max(2 * connections, 2048u), std::max(connections / 2, 1024u),
                      std::max(connections / 32, 256u), 64};
   g.other_blocks = {4096, 4096, 2048, 2048, 512, 32};

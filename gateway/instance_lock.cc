@@ -42,7 +42,8 @@ InstanceLock::InstanceLock(const std::string& control_path) : path_(control_path
                       path_.substr(0, path_.size() - 5)));
     }
     // Its last holder may have removed the file we opened before we locked it.
-    struct stat ours {}, named {};
+    struct stat ours {
+    }, named{};
     if (::fstat(fd_.get(), &ours) == 0 && ::stat(path_.c_str(), &named) == 0 &&
         ours.st_dev == named.st_dev && ours.st_ino == named.st_ino) {
       return;

@@ -12,7 +12,8 @@ namespace sluice {
 
 class InstanceLock {
  public:
-  // Takes `<control_path>.lock`. Throws std::runtime_error: "… a gateway is running here already, pid N".
+  // Takes `<control_path>.lock`. Throws std::runtime_error: "… a gateway is running here already,
+  // pid N".
   explicit InstanceLock(const std::string& control_path);
   // Removes the file.
   ~InstanceLock();

@@ -62,9 +62,12 @@ ListenAddress parse_listen_address(std::string_view text) {
 
 std::string to_string(const ListenAddress& address) {
   switch (address.kind) {
-    case ListenAddress::Kind::kUnix: return "unix:" + address.host;
-    case ListenAddress::Kind::kFd: return "fd:" + std::to_string(address.fd);
-    case ListenAddress::Kind::kTcp: break;
+    case ListenAddress::Kind::kUnix:
+      return "unix:" + address.host;
+    case ListenAddress::Kind::kFd:
+      return "fd:" + std::to_string(address.fd);
+    case ListenAddress::Kind::kTcp:
+      break;
   }
   const bool v6 = address.host.find(':') != std::string::npos;
   return (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);

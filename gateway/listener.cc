@@ -61,7 +61,8 @@ std::vector<Resolved> resolve(const ListenAddress& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+  const int failed =
+      ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
   if (failed != 0) refuse(to_string(address), ::gai_strerror(failed));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned(found, ::freeaddrinfo);
   std::vector<Resolved> all;
@@ -95,12 +96,15 @@ Fd bound_to(const Resolved& resolved, bool share_port) noexcept {
 Resolved name_of_socket(int fd) noexcept {
   Resolved resolved;
   resolved.length = sizeof resolved.storage;
-  static_cast<void>(::getsockname(fd, reinterpret_cast<sockaddr*>(&resolved.storage), &resolved.length));
+  static_cast<void>(
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&resolved.storage), &resolved.length));
   return resolved;
 }
 
-// N3: without SO_REUSEPORT, so that a listener of anybody is met. Gives the port, chosen if it was 0.
-uint16_t probe(const Resolved& resolved, const std::string& text, std::chrono::milliseconds patience) {
+// N3: without SO_REUSEPORT, so that a listener of anybody is met. Gives the port, chosen if it was
+// 0.
+uint16_t probe(const Resolved& resolved, const std::string& text,
+               std::chrono::milliseconds patience) {
   const uint64_t deadline = shm::now_ms() + static_cast<uint64_t>(patience.count());
   for (;;) {
     const Fd fd = bound_to(resolved, false);
@@ -121,9 +125,15 @@ Listeners::Listeners(const std::vector<ListenAddress>& addresses, uint32_t worke
   try {
     for (const ListenAddress& address : addresses) {
       switch (address.kind) {
-        case ListenAddress::Kind::kTcp: bind_tcp(address, workers, patience); break;
-        case ListenAddress::Kind::kUnix: bind_unix(address); break;
-        case ListenAddress::Kind::kFd: take_inherited(address); break;
+        case ListenAddress::Kind::kTcp:
+          bind_tcp(address, workers, patience);
+          break;
+        case ListenAddress::Kind::kUnix:
+          bind_unix(address);
+          break;
+        case ListenAddress::Kind::kFd:
+          take_inherited(address);
+          break;
       }
     }
   } catch (...) {
@@ -140,7 +150,8 @@ void Listeners::bind_tcp(const ListenAddress& address, uint32_t workers,
   for (Resolved& resolved : resolve(address)) {
     resolved.set_port(port);
     ListenAddress named = address;
-    named.port = port = probe(resolved, to_string(address), patience);  // a name's addresses share it
+    named.port = port =
+        probe(resolved, to_string(address), patience);  // a name's addresses share it
     resolved.set_port(port);
     for (uint32_t worker = 0; worker < workers; ++worker) {
       Fd fd = bound_to(resolved, true);
@@ -160,7 +171,8 @@ void Listeners::bind_unix(const ListenAddress& address) {
   ::umask(umask);
   Fd fd = listen_unix(address.host, SOCK_STREAM, 0777 & ~umask, limits::kListenBacklog);
   struct stat file {};
-  if (::stat(address.host.c_str(), &file) == 0) files_.push_back({address.host, file.st_dev, file.st_ino});
+  if (::stat(address.host.c_str(), &file) == 0)
+    files_.push_back({address.host, file.st_dev, file.st_ino});
   sockets_.push_back({std::move(fd), -1, true, address.host, 0});
   urls_.push_back(to_string(address));
 }
@@ -169,7 +181,8 @@ void Listeners::take_inherited(const ListenAddress& address) {
   const std::string text = to_string(address);
   int type = 0;
   socklen_t length = sizeof type;
-  if (::getsockopt(address.fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) refuse(text, std::strerror(errno));
+  if (::getsockopt(address.fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+    refuse(text, std::strerror(errno));
   const sa_family_t family = name_of_socket(address.fd).storage.ss_family;
   if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX)) {
     refuse(text, "not a stream socket of TCP or unix");
@@ -187,7 +200,8 @@ void Listeners::take_inherited(const ListenAddress& address) {
     urls_.push_back("unix:" + socket.host);
   } else {
     char host[NI_MAXHOST] = "";
-    static_cast<void>(::getnameinfo(name.address(), name.length, host, sizeof host, nullptr, 0, NI_NUMERICHOST));
+    static_cast<void>(
+        ::getnameinfo(name.address(), name.length, host, sizeof host, nullptr, 0, NI_NUMERICHOST));
     socket.host = host;
     socket.port = name.port();
     ListenAddress named;

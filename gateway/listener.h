@@ -1,6 +1,7 @@
 // gateway/listener.h -- the sockets clients are accepted from, bound before the fork.
 //
-// N1  The master keeps every socket open until the end, so a worker's death loses no connection that
+// N1  The master keeps every socket open until the end, so a worker's death loses no connection
+// that
 //     waits in its accept queue: the next worker inherits the queue (decisions.md 28).
 // N2  TCP: one SO_REUSEPORT socket for each worker and address. Unix sockets and inherited ones are
 //     shared by all workers.
@@ -21,8 +22,8 @@ namespace sluice {
 
 class Listeners {
  public:
-  // Binds all, `workers` sockets for each TCP address. A busy port is tried again until `patience` is
-  // over. Throws std::runtime_error with one line that names the address.
+  // Binds all, `workers` sockets for each TCP address. A busy port is tried again until `patience`
+  // is over. Throws std::runtime_error with one line that names the address.
   Listeners(const std::vector<ListenAddress>& addresses, uint32_t workers,
             std::chrono::milliseconds patience);
   // Removes the socket files that are still ours.
@@ -36,7 +37,8 @@ class Listeners {
   [[nodiscard]] std::vector<uint32_t> own_of(uint32_t worker) const;
   // As a browser or curl takes them, one per address, ports resolved.
   [[nodiscard]] const std::vector<std::string>& urls() const noexcept { return urls_; }
-  // Closes the master's sockets and removes the files: no new client comes once workers close theirs.
+  // Closes the master's sockets and removes the files: no new client comes once workers close
+  // theirs.
   void close() noexcept;
 
  private:
@@ -61,8 +63,8 @@ class Listeners {
   std::vector<std::string> urls_;
 };
 
-// The sockets a supervisor passed by LISTEN_PID and LISTEN_FDS (sd_listen_fds(3)); the variables are
-// removed, so that no child takes them for its own.
+// The sockets a supervisor passed by LISTEN_PID and LISTEN_FDS (sd_listen_fds(3)); the variables
+// are removed, so that no child takes them for its own.
 [[nodiscard]] std::vector<ListenAddress> passed_sockets();
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// gateway/loop.cc -- see loop.h. The callback is copied before it is called, so that what it captures
-// outlives a destruction from inside it.
+// gateway/loop.cc -- see loop.h. The callback is copied before it is called, so that what it
+// captures outlives a destruction from inside it.
 #include "gateway/loop.h"
 
 #include <system_error>

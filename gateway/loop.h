@@ -1,6 +1,7 @@
 // gateway/loop.h -- libuv handles as owned values: a Timer and a Poll end when their owner does.
 //
-// Owner     whoever holds the object. libuv's own handle lives on until its close callback ran, on a
+// Owner     whoever holds the object. libuv's own handle lives on until its close callback ran, on
+// a
 //           later turn of the loop; it holds no pointer to us by then.
 // Lifetime  destroying one from inside its own callback is allowed.
 // Thread    the loop's.    Throws  construction only: std::system_error.

@@ -37,7 +37,8 @@ Fd open_signals() {
   return fd;
 }
 
-std::unique_ptr<Children> make_children(uv_loop_t& loop, const Options& options, std::function<void()> on_gone) {
+std::unique_ptr<Children> make_children(uv_loop_t& loop, const Options& options,
+                                        std::function<void()> on_gone) {
   std::string program = options.demo > 0 ? find_demo_program() : std::string();
   return std::make_unique<Children>(loop, std::move(program), options.control, std::move(on_gone));
 }
@@ -62,7 +63,8 @@ Master::Master(const Options& options, Listeners& listeners)
       signal_poll_(std::make_unique<Poll>(loop_.loop, signals_.get(), UV_READABLE,
                                           [this](int) {
                                             signalfd_siginfo got{};
-                                            while (::read(signals_.get(), &got, sizeof got) == sizeof got) {
+                                            while (::read(signals_.get(), &got, sizeof got) ==
+                                                   sizeof got) {
                                               on_signal(static_cast<int>(got.ssi_signo));
                                             }
                                           })),
@@ -105,7 +107,8 @@ void Master::say_ready() noexcept {
 }
 
 void Master::on_worker_dead(ProcessName worker) noexcept {
-  std::vector<shm::OwedDisconnect> owed = memory_.recovery().owed_by(worker);  // before its slots are closed
+  std::vector<shm::OwedDisconnect> owed =
+      memory_.recovery().owed_by(worker);  // before its slots are closed
   recover(worker);
   if (!owed.empty()) farewells_.add(std::move(owed));
 }
@@ -125,11 +128,20 @@ void Master::on_consumer_dead(ProcessName consumer) noexcept { recover(consumer)
 void Master::on_signal(int number) noexcept {
   log_event(LogLevel::kInfo, "signal", {{"number", number}});
   switch (number) {
-    case SIGTERM: drain(); break;
-    case SIGINT: ++interrupts_ > 1 ? leave_now() : drain(); break;
-    case SIGQUIT: leave_now(); break;
-    case SIGHUP: workers_.roll(); break;
-    default: break;  // USR1: the log is stderr, there is nothing to open again
+    case SIGTERM:
+      drain();
+      break;
+    case SIGINT:
+      ++interrupts_ > 1 ? leave_now() : drain();
+      break;
+    case SIGQUIT:
+      leave_now();
+      break;
+    case SIGHUP:
+      workers_.roll();
+      break;
+    default:
+      break;  // USR1: the log is stderr, there is nothing to open again
   }
 }
 

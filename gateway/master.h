@@ -1,8 +1,9 @@
-// gateway/master.h -- the master's loop: what comes from signals, workers, consumers and children, and
-// what is done about it.
+// gateway/master.h -- the master's loop: what comes from signals, workers, consumers and children,
+// and what is done about it.
 //
 // A1  The master reads no client byte, and trusts nothing it finds in shared memory.
-// A2  Whoever is proven dead is recovered here, in the turn of the loop that hears of it; what has to
+// A2  Whoever is proven dead is recovered here, in the turn of the loop that hears of it; what has
+// to
 //     wait is looked at again by a timer, and only while there is something.
 // A3  The end: workers leave first, then the demo consumers, then everything is closed and removed.
 #pragma once

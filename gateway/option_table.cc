@@ -105,7 +105,8 @@ OptionKey count_key(const char* name, uint32_t Options::*member, uint64_t least,
 OptionKey seconds_key(const char* name, milliseconds WorkerSettings::*member, const char* help) {
   return {name, "SECONDS", help,
           [=](Options& o, Values v) {
-            o.worker.*member = seconds_in(v[0], limits::kOptionSecondsLeast, limits::kOptionSecondsMost);
+            o.worker.*member =
+                seconds_in(v[0], limits::kOptionSecondsLeast, limits::kOptionSecondsMost);
           },
           [=](const Options& o) {
             return fmt::format("{}", std::chrono::duration<double>(o.worker.*member).count());
@@ -120,8 +121,8 @@ OptionKey size_key(const char* name, Size WorkerSettings::*member, uint64_t leas
           [=](const Options& o) { return quoted(show_size(o.worker.*member)); }};
 }
 
-OptionKey choice_key(const char* name, bool WorkerSettings::*member, const char* off, const char* on,
-                     const char* help) {
+OptionKey choice_key(const char* name, bool WorkerSettings::*member, const char* off,
+                     const char* on, const char* help) {
   return {name, fmt::format("{}|{}", off, on), help,
           [=](Options& o, Values v) {
             if (v[0] != off && v[0] != on) must_be(fmt::format("{} or {}", off, on));
@@ -131,7 +132,8 @@ OptionKey choice_key(const char* name, bool WorkerSettings::*member, const char*
 }
 
 OptionKey listen_key() {
-  return {"listen", "ADDRESS",
+  return {"listen",
+          "ADDRESS",
           "where to accept clients: host:port, [v6]:port, unix:/path or fd:N; may be repeated",
           [](Options& o, Values values) {
             o.listen.clear();
@@ -158,7 +160,8 @@ OptionKey control_key() {
 }
 
 OptionKey max_connections_key() {
-  return {"max-connections", "N", "open client connections per worker; rounded up to a multiple of 64",
+  return {"max-connections", "N",
+          "open client connections per worker; rounded up to a multiple of 64",
           [](Options& o, Values v) {
             const uint64_t asked = whole_number(v[0], 1, shm::kMaxConnections);
             o.worker.max_connections = static_cast<uint32_t>((asked + 63) / 64 * 64);
@@ -202,24 +205,28 @@ std::vector<OptionKey> make_table() {
                             "consumers attached at once; beyond: refused"));
   table.push_back(seconds_key("header-timeout", &W::header_timeout,
                               "from a head's first byte to its last; beyond: 408"));
-  table.push_back(seconds_key("body-timeout", &W::body_timeout, "between two reads of a body; beyond: 408"));
+  table.push_back(
+      seconds_key("body-timeout", &W::body_timeout, "between two reads of a body; beyond: 408"));
   table.push_back(seconds_key("send-timeout", &W::send_timeout,
                               "between two writes a client takes; beyond: cut"));
   table.push_back(seconds_key("keepalive-timeout", &W::keepalive_timeout,
                               "between two requests; beyond: closed"));
-  table.push_back(seconds_key("answer-timeout", &W::answer_timeout,
-                              "for a consumer's answer; beyond: 504"));
-  table.push_back(seconds_key("hold-timeout", &W::hold_timeout,
-                              "for a consumer to appear; beyond: 503"));
-  table.push_back(seconds_key("drain-timeout", &W::drain_timeout,
-                              "for what is open when the gateway or a worker is to end; beyond: cut"));
-  table.push_back(seconds_key("receive-timeout", &W::receive_timeout,
-                              "for a consumer to take a WebSocket's message; beyond: closed with 1013"));
-  table.push_back(seconds_key("ping-interval", &W::ping_interval,
-                              "a WebSocket silent this long is pinged"));
+  table.push_back(
+      seconds_key("answer-timeout", &W::answer_timeout, "for a consumer's answer; beyond: 504"));
+  table.push_back(
+      seconds_key("hold-timeout", &W::hold_timeout, "for a consumer to appear; beyond: 503"));
+  table.push_back(
+      seconds_key("drain-timeout", &W::drain_timeout,
+                  "for what is open when the gateway or a worker is to end; beyond: cut"));
+  table.push_back(
+      seconds_key("receive-timeout", &W::receive_timeout,
+                  "for a consumer to take a WebSocket's message; beyond: closed with 1013"));
+  table.push_back(
+      seconds_key("ping-interval", &W::ping_interval, "a WebSocket silent this long is pinged"));
   table.push_back(seconds_key("ping-timeout", &W::ping_timeout,
                               "for anything to arrive after a ping; beyond: cut"));
-  table.push_back(size_key("max-head", &W::max_head_bytes, 256, kMiB, "a request's whole head; beyond: 431"));
+  table.push_back(
+      size_key("max-head", &W::max_head_bytes, 256, kMiB, "a request's whole head; beyond: 431"));
   table.push_back(size_key("max-line", &W::max_line_bytes, 64, kMiB,
                            "one line of a head; beyond: 414 for the first, else 431"));
   table.push_back(max_headers_key());

@@ -29,7 +29,8 @@ struct Source {
 
 std::string variable_of(const std::string& key) {
   std::string name = "SLUICE_" + key;
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char& c : name)
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
 }
 
@@ -53,7 +54,8 @@ std::vector<std::string> split_list(std::string_view text) {
 
 // Variables that the tree's own tools read, not the gateway.
 bool is_of_tools(std::string_view name) {
-  return name == "SLUICE_BUILD" || name.starts_with("SLUICE_MESON_") || name.starts_with("SLUICE_TEST_");
+  return name == "SLUICE_BUILD" || name.starts_with("SLUICE_MESON_") ||
+         name.starts_with("SLUICE_TEST_");
 }
 
 Source read_environment(const char* const* environment, std::string& config) {
@@ -72,7 +74,8 @@ Source read_environment(const char* const* environment, std::string& config) {
     const auto& table = option_table();
     const auto key = std::find_if(table.begin(), table.end(),
                                   [&](const OptionKey& k) { return variable_of(k.name) == name; });
-    if (key == table.end()) throw OptionError(fmt::format("unknown variable {} in the environment", name));
+    if (key == table.end())
+      throw OptionError(fmt::format("unknown variable {} in the environment", name));
     source.values[key->name] =
         key->repeatable ? split_list(value) : std::vector<std::string>{value};
   }
@@ -101,7 +104,8 @@ Source read_file(const std::string& path) {
     const toml::table table = toml::parse_file(path);
     for (const auto& [name, node] : table) {
       const std::string key(name.str());
-      const std::string where = fmt::format("{} in {} line {}", key, path, node.source().begin.line);
+      const std::string where =
+          fmt::format("{} in {} line {}", key, path, node.source().begin.line);
       const OptionKey* const known = find_key(key);
       if (known == nullptr) throw OptionError("unknown key " + where);
       std::vector<std::string>& values = source.values[key];
@@ -112,7 +116,8 @@ Source read_file(const std::string& path) {
       }
     }
   } catch (const toml::parse_error& error) {
-    throw OptionError(fmt::format("{} line {}: {}", path, error.source().begin.line, error.description()));
+    throw OptionError(
+        fmt::format("{} line {}: {}", path, error.source().begin.line, error.description()));
   }
   return source;
 }
@@ -126,15 +131,18 @@ struct Switches {
 Source read_arguments(int argc, const char* const* argv, Switches& switches, std::string& help) {
   CLI::App app("Sluice keeps the connections, so that code can come and go.", "sluice");
   app.footer(
-      "SIZE is bytes, or with K, M, G. SECONDS may have a fraction. Each option may also stand in the\n"
-      "environment (SLUICE_HEADER_TIMEOUT=5) or in the --config file (header-timeout = 5); the command\n"
+      "SIZE is bytes, or with K, M, G. SECONDS may have a fraction. Each option may also stand in "
+      "the\n"
+      "environment (SLUICE_HEADER_TIMEOUT=5) or in the --config file (header-timeout = 5); the "
+      "command\n"
       "line comes first, then the environment, then the file.");
   app.set_help_flag();
   bool asked_help = false;
   app.add_flag("-h,--help", asked_help, "show this and end");
   app.add_flag("--version", switches.version, "show the version and end");
   app.add_flag("--check", switches.check, "check all options and end");
-  app.add_flag("--print-config", switches.print_config, "show all options as a configuration file and end");
+  app.add_flag("--print-config", switches.print_config,
+               "show all options as a configuration file and end");
   app.add_option("--config", switches.config, "a TOML file with options")->type_name("FILE");
 
   Source source{"the command line", {}};
@@ -179,7 +187,8 @@ void apply(const Source& source, const OptionKey& key, Options& options) {
     key.set(options, source.values.at(key.name));
   } catch (const std::invalid_argument& error) {
     throw OptionError(fmt::format("{} {} {} (from {})", key.name,
-                                  fmt::join(source.values.at(key.name), ","), error.what(), source.name));
+                                  fmt::join(source.values.at(key.name), ","), error.what(),
+                                  source.name));
   }
 }
 
@@ -192,7 +201,8 @@ void check_together(const Options& options) {
 
 std::string as_file(const Options& options) {
   std::string text;
-  for (const OptionKey& key : option_table()) text += fmt::format("{} = {}\n", key.name, key.show(options));
+  for (const OptionKey& key : option_table())
+    text += fmt::format("{} = {}\n", key.name, key.show(options));
   return text;
 }
 

@@ -1,4 +1,5 @@
-// gateway/options.h -- command line, environment and configuration file become one immutable Options.
+// gateway/options.h -- command line, environment and configuration file become one immutable
+// Options.
 //
 // O1  The command line comes before SLUICE_* variables, these before the file, the file before the
 //     defaults; each key is taken whole from one of them (`listen` too).
@@ -20,8 +21,8 @@ namespace sluice {
 struct Options {
   std::vector<ListenAddress> listen;  // empty: sockets from LISTEN_FDS, or else kDefaultListen
   uint32_t workers = 1;
-  uint32_t demo = 0;                  // demo consumers to start
-  std::string control;                // path of the control socket, absolute
+  uint32_t demo = 0;    // demo consumers to start
+  std::string control;  // path of the control socket, absolute
   uint32_t max_consumers = 0;
   WorkerSettings worker{};
 };

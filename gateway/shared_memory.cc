@@ -22,7 +22,8 @@ Fd copy_of(int fd) noexcept { return Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
 }  // namespace
 
-SharedMemory::SharedMemory(const shm::Geometry& geometry) : segment_(shm::Segment::create(geometry)) {
+SharedMemory::SharedMemory(const shm::Geometry& geometry)
+    : segment_(shm::Segment::create(geometry)) {
   arenas_.emplace(segment_, shm::kMasterRow, this);
   shm::ProcessTable table(segment_);
   const auto me = table.reserve(shm::Role::kMaster, 0);
@@ -32,9 +33,11 @@ SharedMemory::SharedMemory(const shm::Geometry& geometry) : segment_(shm::Segmen
   if (!shm::seal_against_writers(memfd.get()).ok()) {
     throw std::system_error(errno, std::generic_category(), "cannot seal shared memory");
   }
-  std::byte* const base = arenas_->own(segment_.block_at(me->index, 0, 0)).data();  // the first block's place
-  if (::madvise(base, segment_.arena_bytes(me->index), MADV_DONTFORK) != 0) {       // M3
-    throw std::system_error(errno, std::generic_category(), "cannot keep shared memory from children");
+  std::byte* const base =
+      arenas_->own(segment_.block_at(me->index, 0, 0)).data();  // the first block's place
+  if (::madvise(base, segment_.arena_bytes(me->index), MADV_DONTFORK) != 0) {  // M3
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot keep shared memory from children");
   }
   arenas_by_row_[me->index] = {me->incarnation, std::move(memfd)};
   bells_[me->index] = shm::make_doorbell(segment_.instance(), me->index);

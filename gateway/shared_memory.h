@@ -1,4 +1,5 @@
-// gateway/shared_memory.h -- the segment, every arena's memfd and every doorbell, as the master holds them.
+// gateway/shared_memory.h -- the segment, every arena's memfd and every doorbell, as the master
+// holds them.
 //
 // M1  An arena's memfd is kept until recovery has given its row back: until then somebody may still
 //     have to read what the dead one sent.

@@ -1,4 +1,5 @@
-// gateway/unix_socket.h -- binds unix sockets by path, and tells a file left behind from one in use.
+// gateway/unix_socket.h -- binds unix sockets by path, and tells a file left behind from one in
+// use.
 #pragma once
 
 #include <string>
@@ -7,9 +8,9 @@
 
 namespace sluice {
 
-// A bound and listening socket of `type` (SOCK_STREAM, SOCK_SEQPACKET), close-on-exec, non-blocking.
-// A socket file nobody listens on is replaced; `mode` are the rights of the file from its first
-// moment. Throws std::runtime_error with a line that names the path.
+// A bound and listening socket of `type` (SOCK_STREAM, SOCK_SEQPACKET), close-on-exec,
+// non-blocking. A socket file nobody listens on is replaced; `mode` are the rights of the file from
+// its first moment. Throws std::runtime_error with a line that names the path.
 [[nodiscard]] shm::Fd listen_unix(const std::string& path, int type, unsigned mode, int backlog);
 
 }  // namespace sluice

@@ -85,7 +85,8 @@ void Workers::fill(Post& post) noexcept {
 Workers::Process* Workers::fork_worker(Post& post) noexcept {
   const std::optional<ProcessName> name = memory_.reserve(shm::Role::kWorker, post.number);
   if (!name) {
-    log_event(LogLevel::kError, "worker_not_started", {{"worker", post.number}, {"why", "no free row"}});
+    log_event(LogLevel::kError, "worker_not_started",
+              {{"worker", post.number}, {"why", "no free row"}});
     return nullptr;
   }
   auto process = std::make_unique<Process>();
@@ -123,7 +124,9 @@ Workers::Process* Workers::fork_worker(Post& post) noexcept {
                                           [this, &made](int events) { on_packets(made, events); });
     made.deadline = std::make_unique<Timer>(loop_, [&made] {
       log_event(LogLevel::kWarning, "worker_killed",
-                {{"worker", made.post->number}, {"pid", made.pid}, {"why", made.leaving ? "drain time over" : "not ready"}});
+                {{"worker", made.post->number},
+                 {"pid", made.pid},
+                 {"why", made.leaving ? "drain time over" : "not ready"}});
       send_signal(made.pidfd.get(), SIGKILL);
     });
   } catch (const std::exception& error) {
@@ -185,7 +188,8 @@ void Workers::send(Process& process, const AttachPacket& packet) noexcept {
 }
 
 bool Workers::send_now(Process& process, const AttachPacket& packet) noexcept {
-  if (packet.word != AttachWord::kArena) return shm::send_packet(process.socket.get(), packet, {}).ok();
+  if (packet.word != AttachWord::kArena)
+    return shm::send_packet(process.socket.get(), packet, {}).ok();
   const ProcessName owner{static_cast<shm::ProcessIndex>(packet.process), packet.incarnation};
   const int memfd = memory_.arena(owner);
   if (memfd < 0) return true;  // gone while it waited: nothing to show
@@ -301,8 +305,9 @@ void Workers::tell_leave(Process& process, AttachWord word) noexcept {
   process.leaving = true;
   stops_accepting(process);
   send(process, word);
-  const milliseconds most =
-      word == AttachWord::kQuit ? limits::kLeaveGrace : options_.worker.drain_timeout + limits::kLeaveGrace;
+  const milliseconds most = word == AttachWord::kQuit
+                                ? limits::kLeaveGrace
+                                : options_.worker.drain_timeout + limits::kLeaveGrace;
   process.deadline->start(most);
 }
 
@@ -324,7 +329,8 @@ void Workers::quit() noexcept {
 
 void Workers::roll() noexcept {
   if (rolling_ || leaving_) {
-    log_event(LogLevel::kWarning, "rolling_restart_refused", {{"why", leaving_ ? "leaving" : "one is under way"}});
+    log_event(LogLevel::kWarning, "rolling_restart_refused",
+              {{"why", leaving_ ? "leaving" : "one is under way"}});
     return;
   }
   rolling_ = 0;
@@ -339,7 +345,7 @@ void Workers::roll_on() noexcept {
   }
   Post& post = *posts_[*rolling_];
   if (post.current == nullptr) return post.restart->start(milliseconds(0));  // its ready goes on
-  if (!post.current->ready) return;                                         // new already; same
+  if (!post.current->ready) return;                                          // new already; same
   post.next = fork_worker(post);
   if (post.next == nullptr) {
     log_event(LogLevel::kError, "rolling_restart_stopped", {{"worker", post.number}});
@@ -367,7 +373,8 @@ void Workers::cover(Post& post) noexcept {
   }
   if (best == nullptr) return;
   post.cover = best;
-  for (const uint32_t index : listeners_.own_of(post.number)) send(*best, AttachWord::kAcceptFrom, index);
+  for (const uint32_t index : listeners_.own_of(post.number))
+    send(*best, AttachWord::kAcceptFrom, index);
 }
 
 void Workers::uncover(Post& post) noexcept {

@@ -31,8 +31,8 @@ class Workers {
     virtual ~Events() = default;
     virtual void on_workers_ready() noexcept = 0;  // once: every post has a worker that accepts
     virtual void on_worker_dead(shm::ProcessName worker) noexcept = 0;
-    virtual void on_workers_gone() noexcept = 0;   // after drain() or quit()
-    virtual void on_workers_failed() noexcept = 0; // they die before they were ever ready
+    virtual void on_workers_gone() noexcept = 0;    // after drain() or quit()
+    virtual void on_workers_failed() noexcept = 0;  // they die before they were ever ready
   };
 
   // All outlive us.
@@ -43,7 +43,8 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   void start() noexcept;
-  // A new process in each post, one after the other; each old one drains once its successor accepts.
+  // A new process in each post, one after the other; each old one drains once its successor
+  // accepts.
   void roll() noexcept;
   // No new process from now on; on_workers_gone() follows.
   void drain() noexcept;

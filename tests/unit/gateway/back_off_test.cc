@@ -22,7 +22,8 @@ TEST_CASE("short lives in a row double the wait, up to its most") {
   CHECK(back_off.delay_after(milliseconds(1)) == milliseconds(100));
   CHECK(back_off.delay_after(milliseconds(1)) == milliseconds(200));
   CHECK(back_off.delay_after(milliseconds(1)) == milliseconds(400));
-  for (int i = 0; i < 100; ++i) CHECK(back_off.delay_after(milliseconds(1)) <= limits::kRestartDelayMost);
+  for (int i = 0; i < 100; ++i)
+    CHECK(back_off.delay_after(milliseconds(1)) <= limits::kRestartDelayMost);
   CHECK(back_off.delay_after(milliseconds(1)) == limits::kRestartDelayMost);
 }
 

@@ -1,8 +1,6 @@
 // tests/unit/gateway/children_test.cc -- another program kept alive, and ended.
 #include "gateway/children.h"
 
-#include "tests/unit/gateway/loop_until.h"
-
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 #include <vector>
+
+#include "tests/unit/gateway/loop_until.h"
 
 namespace {
 

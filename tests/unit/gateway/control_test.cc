@@ -1,10 +1,6 @@
 // tests/unit/gateway/control_test.cc -- the control socket, spoken to by a fake consumer.
 #include "gateway/control.h"
 
-#include "gateway/process.h"
-#include "tests/support/segment_fixture.h"
-#include "tests/unit/gateway/loop_until.h"
-
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -19,6 +15,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+
+#include "gateway/process.h"
+#include "tests/support/segment_fixture.h"
+#include "tests/unit/gateway/loop_until.h"
 
 namespace {
 
@@ -108,7 +108,8 @@ struct Consumer {
     packet = welcome->packet;
     fds = std::move(welcome->fds);
     name = {static_cast<shm::ProcessIndex>(packet.process), packet.incarnation};
-    arena = ::mmap(nullptr, packet.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1].get(), 0);
+    arena =
+        ::mmap(nullptr, packet.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1].get(), 0);
     REQUIRE(arena != MAP_FAILED);
     bench.say(socket, packet_of(AttachWord::kMapped));
     const auto attached = bench.next(socket);
@@ -126,7 +127,8 @@ struct Consumer {
   void* arena = MAP_FAILED;
 };
 
-TEST_CASE("a consumer is welcomed with its row, its memory and its doorbell, and lives once attached") {
+TEST_CASE(
+    "a consumer is welcomed with its row, its memory and its doorbell, and lives once attached") {
   Bench bench;
   const Consumer consumer(bench);
 
@@ -143,8 +145,8 @@ TEST_CASE("an attached consumer's arena can be mapped for writing by nobody else
   Bench bench;
   const Consumer consumer(bench);
 
-  void* const second =
-      ::mmap(nullptr, consumer.packet.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, consumer.fds[1].get(), 0);
+  void* const second = ::mmap(nullptr, consumer.packet.arena_bytes, PROT_READ | PROT_WRITE,
+                              MAP_SHARED, consumer.fds[1].get(), 0);
 
   CHECK(second == MAP_FAILED);
 }

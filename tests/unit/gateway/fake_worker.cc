@@ -29,15 +29,20 @@ struct Shared {
 };
 
 Shared& shared() {
-  static Shared* const memory = static_cast<Shared*>(::mmap(
-      nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  static Shared* const memory = static_cast<Shared*>(
+      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   return *memory;
 }
 
 // Every descriptor open is one that was handed over.
 bool only_these_open(const Inheritance& inheritance) {
-  std::set<int> expected = {0, 1, 2, inheritance.master_socket, inheritance.own_arena,
-                            inheritance.doorbell.bell.get(), inheritance.doorbell.ringer.get(),
+  std::set<int> expected = {0,
+                            1,
+                            2,
+                            inheritance.master_socket,
+                            inheritance.own_arena,
+                            inheritance.doorbell.bell.get(),
+                            inheritance.doorbell.ringer.get(),
                             inheritance.segment->memfd()};
   for (const InheritedListener& listener : inheritance.listeners) expected.insert(listener.fd);
   for (int fd = 0; fd < 1024; ++fd) {
@@ -52,7 +57,8 @@ bool only_these_open(const Inheritance& inheritance) {
 
 FakeWorkers::FakeWorkers() {
   for (Done& done : shared().workers) {
-    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas}) *number = 0;
+    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas})
+      *number = 0;
     done.accept_from = done.stop_accept_from = -1;
     done.ok = false;
   }
@@ -62,7 +68,9 @@ pid_t FakeWorkers::pid(uint32_t number) const { return shared().workers[number].
 int FakeWorkers::starts(uint32_t number) const { return shared().workers[number].starts; }
 bool FakeWorkers::ok(uint32_t number) const { return shared().workers[number].ok; }
 bool FakeWorkers::drained(uint32_t number) const { return shared().workers[number].drained > 0; }
-int FakeWorkers::last_accept_from(uint32_t number) const { return shared().workers[number].accept_from; }
+int FakeWorkers::last_accept_from(uint32_t number) const {
+  return shared().workers[number].accept_from;
+}
 int FakeWorkers::last_stop_accept_from(uint32_t number) const {
   return shared().workers[number].stop_accept_from;
 }
@@ -81,8 +89,9 @@ int run_worker(Inheritance inheritance) {
   while (all.hold_starts) {
     if (::poll(nullptr, 0, 1) < 0) return 1;
   }
-  const bool mapped = ::mmap(nullptr, inheritance.segment->arena_bytes(inheritance.me.index),
-                             PROT_READ | PROT_WRITE, MAP_SHARED, inheritance.own_arena, 0) != MAP_FAILED;
+  const bool mapped =
+      ::mmap(nullptr, inheritance.segment->arena_bytes(inheritance.me.index),
+             PROT_READ | PROT_WRITE, MAP_SHARED, inheritance.own_arena, 0) != MAP_FAILED;
   const shm::ProcessTable table(*inheritance.segment);
   done.ok = mapped && table.is_live(inheritance.me) && tests::only_these_open(inheritance) &&
             inheritance.listeners.at(inheritance.number).mine;

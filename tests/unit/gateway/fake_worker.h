@@ -1,5 +1,5 @@
-// tests/unit/gateway/fake_worker.h -- what the stand-in for the worker's life did, and is to do: words
-// in memory that the test and its forked workers share.
+// tests/unit/gateway/fake_worker.h -- what the stand-in for the worker's life did, and is to do:
+// words in memory that the test and its forked workers share.
 #pragma once
 
 #include <sys/types.h>
@@ -13,10 +13,10 @@ class FakeWorkers {
   FakeWorkers();  // nothing done, nothing to do
 
   // -- what worker `number` did
-  [[nodiscard]] pid_t pid(uint32_t number) const;     // the last one that accepts
-  [[nodiscard]] int starts(uint32_t number) const;    // that came to accept
-  [[nodiscard]] bool ok(uint32_t number) const;       // found all it must have, and nothing else open
-  [[nodiscard]] bool drained(uint32_t number) const;  // was told to
+  [[nodiscard]] pid_t pid(uint32_t number) const;   // the last one that accepts
+  [[nodiscard]] int starts(uint32_t number) const;  // that came to accept
+  [[nodiscard]] bool ok(uint32_t number) const;     // found all it must have, and nothing else open
+  [[nodiscard]] bool drained(uint32_t number) const;          // was told to
   [[nodiscard]] int last_accept_from(uint32_t number) const;  // -1: never told
   [[nodiscard]] int last_stop_accept_from(uint32_t number) const;
   [[nodiscard]] int arenas_seen(uint32_t number) const;

@@ -60,13 +60,23 @@ Fd connect_to(uint16_t port) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fd.reset();
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    fd.reset();
   return fd;
 }
 
 // Leaves the file of a socket nobody listens on.
 void leave_socket_file(const std::string& path) {
   const Fd fd = listen_unix(path, SOCK_STREAM, 0600, 1);
+}
+
+// The process sleeps in the kernel.
+bool is_resting(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text.substr(name_end, 3) == ") S";
 }
 
 TEST_CASE("each worker has its own socket of a TCP address, and all inherit all in one order") {
@@ -99,7 +109,8 @@ TEST_CASE("a port that another gateway of the same user shares is found busy") {
   const Listeners first(addresses({"127.0.0.1:0"}), 1, milliseconds(0));
   const std::string same = "127.0.0.1:" + std::to_string(first.for_worker(0)[0].port);
 
-  const std::string line = refusal([&] { const Listeners second(addresses({same}), 1, milliseconds(0)); });
+  const std::string line =
+      refusal([&] { const Listeners second(addresses({same}), 1, milliseconds(0)); });
 
   CHECK(line == "cannot listen on " + same + ": the port is in use");
 }
@@ -107,9 +118,11 @@ TEST_CASE("a port that another gateway of the same user shares is found busy") {
 TEST_CASE("a busy port is tried again while patience lasts, and had once it is free") {
   auto first = std::make_unique<Listeners>(addresses({"127.0.0.1:0"}), 1, milliseconds(0));
   const uint16_t port = first->for_worker(0)[0].port;
-  const pid_t holder = ::fork();  // holds the port a moment longer than we do
+  const pid_t tester = ::getpid();
+  const pid_t holder = ::fork();  // holds the port until we have found it busy, and rest
   if (holder == 0) {
-    ::usleep(50'000);
+    while (!is_resting(tester)) {
+    }
     ::_exit(0);
   }
   first.reset();

@@ -1,13 +1,12 @@
 // tests/unit/gateway/loop_until.h -- runs a libuv loop until something holds, with a deadline.
 #pragma once
 
-#include "gateway/loop.h"
-
-// After all of ours: its CHECK is the one that is meant here.
 #include <doctest/doctest.h>
 #include <uv.h>
 
 #include <functional>
+
+#include "gateway/loop.h"
 
 namespace sluice::tests {
 

@@ -1,4 +1,5 @@
-// tests/unit/gateway/options_test.cc -- where an option's value comes from, and every refusal's line.
+// tests/unit/gateway/options_test.cc -- where an option's value comes from, and every refusal's
+// line.
 #include "gateway/options.h"
 
 #include <doctest/doctest.h>
@@ -20,7 +21,8 @@ using std::chrono::milliseconds;
 CommandLine read(std::vector<const char*> arguments, std::vector<const char*> environment = {}) {
   arguments.insert(arguments.begin(), "sluice");
   environment.push_back(nullptr);
-  return read_command_line(static_cast<int>(arguments.size()), arguments.data(), environment.data());
+  return read_command_line(static_cast<int>(arguments.size()), arguments.data(),
+                           environment.data());
 }
 
 std::string refusal(const std::vector<const char*>& arguments,
@@ -65,7 +67,8 @@ TEST_CASE("the command line comes before the environment, the environment before
   const File file("workers = 5\ndemo = 6\nmax-consumers = 7\n");
 
   const Options options =
-      read({"--config", file.path(), "--workers", "3"}, {"SLUICE_WORKERS=4", "SLUICE_DEMO=2"}).options;
+      read({"--config", file.path(), "--workers", "3"}, {"SLUICE_WORKERS=4", "SLUICE_DEMO=2"})
+          .options;
 
   CHECK(options.workers == 3);
   CHECK(options.demo == 2);
@@ -88,9 +91,9 @@ TEST_CASE("listen may be repeated, listed in the file, or divided by commas in t
 }
 
 TEST_CASE("sizes take K, M and G, seconds take fractions") {
-  const WorkerSettings w =
-      read({"--max-head", "32K", "--max-body", "2G", "--max-message", "65536", "--ping-interval", "0.25"})
-          .options.worker;
+  const WorkerSettings w = read({"--max-head", "32K", "--max-body", "2G", "--max-message", "65536",
+                                 "--ping-interval", "0.25"})
+                               .options.worker;
 
   CHECK(w.max_head_bytes == 32 * 1024);
   CHECK(w.max_body_bytes == uint64_t{2} << 30);
@@ -99,8 +102,9 @@ TEST_CASE("sizes take K, M and G, seconds take fractions") {
 }
 
 TEST_CASE("what --print-config prints reads back as the same options") {
-  const CommandLine printed = read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b",
-                                    "--header-timeout", "0.125", "--forms", "raw", "--accept", "consumer"});
+  const CommandLine printed =
+      read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b", "--header-timeout",
+            "0.125", "--forms", "raw", "--accept", "consumer"});
   REQUIRE(printed.asked == Asked::kText);
   const File file(printed.text);
 
@@ -175,38 +179,54 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
     const char* line;
   };
   const Case cases[] = {
-      {"--workers", "129", "workers 129 must be a whole number from 1 to 128 (from the command line)"},
-      {"--workers", "two", "workers two must be a whole number from 1 to 128 (from the command line)"},
-      {"--workers", "-1", "workers -1 must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "129",
+       "workers 129 must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "two",
+       "workers two must be a whole number from 1 to 128 (from the command line)"},
+      {"--workers", "-1",
+       "workers -1 must be a whole number from 1 to 128 (from the command line)"},
       {"--demo", "65", "demo 65 must be a whole number from 0 to 64 (from the command line)"},
-      {"--max-consumers", "0", "max-consumers 0 must be a whole number from 1 to 512 (from the command line)"},
+      {"--max-consumers", "0",
+       "max-consumers 0 must be a whole number from 1 to 512 (from the command line)"},
       {"--max-connections", "262145",
        "max-connections 262145 must be a whole number from 1 to 262144 (from the command line)"},
-      {"--header-timeout", "0", "header-timeout 0 must be seconds from 0.001 to 86400 (from the command line)"},
-      {"--header-timeout", "nan", "header-timeout nan must be seconds from 0.001 to 86400 (from the command line)"},
-      {"--header-timeout", "5s", "header-timeout 5s must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "0",
+       "header-timeout 0 must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "nan",
+       "header-timeout nan must be seconds from 0.001 to 86400 (from the command line)"},
+      {"--header-timeout", "5s",
+       "header-timeout 5s must be seconds from 0.001 to 86400 (from the command line)"},
       {"--max-head", "1",
-       "max-head 1 must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 1 must be a size from 256 to 1M, in bytes or with K, M or G (from the command "
+       "line)"},
       {"--max-head", "2M",
-       "max-head 2M must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 2M must be a size from 256 to 1M, in bytes or with K, M or G (from the command "
+       "line)"},
       {"--max-head", "99999999999999999999",
-       "max-head 99999999999999999999 must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head 99999999999999999999 must be a size from 256 to 1M, in bytes or with K, M or G "
+       "(from the command line)"},
       {"--max-head", "K",
-       "max-head K must be a size from 256 to 1M, in bytes or with K, M or G (from the command line)"},
+       "max-head K must be a size from 256 to 1M, in bytes or with K, M or G (from the command "
+       "line)"},
       {"--forms", "cooked", "forms cooked must be parsed or raw (from the command line)"},
       {"--accept", "me", "accept me must be gateway or consumer (from the command line)"},
-      {"--root-path", "app", "root-path app must be empty or a path that begins with / (from the command line)"},
-      {"--control", "relative", "control relative must be an absolute path (from the command line)"},
+      {"--root-path", "app",
+       "root-path app must be empty or a path that begins with / (from the command line)"},
+      {"--control", "relative",
+       "control relative must be an absolute path (from the command line)"},
       {"--listen", "8000",
        "listen 8000 must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
       {"--listen", "a:99999",
        "listen a:99999 must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
       {"--listen", "::1:80",
-       "listen ::1:80 must have brackets around an IPv6 address, as in [::1]:8000 (from the command line)"},
+       "listen ::1:80 must have brackets around an IPv6 address, as in [::1]:8000 (from the "
+       "command line)"},
       {"--listen", "nowhere:at:all",
-       "listen nowhere:at:all must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+       "listen nowhere:at:all must be host:port, [v6]:port, unix:/path or fd:N (from the command "
+       "line)"},
       {"--listen", "unix:relative",
-       "listen unix:relative must be host:port, [v6]:port, unix:/path or fd:N (from the command line)"},
+       "listen unix:relative must be host:port, [v6]:port, unix:/path or fd:N (from the command "
+       "line)"},
       {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {
@@ -239,8 +259,10 @@ TEST_CASE("an option without its value, or given twice, is refused in one line")
 }
 
 TEST_CASE("the shared memory of the largest and the smallest options has a valid geometry") {
-  const Options most = read({"--workers", "128", "--max-consumers", "512", "--max-connections", "262144"}).options;
-  const Options least = read({"--workers", "1", "--max-consumers", "1", "--max-connections", "1"}).options;
+  const Options most =
+      read({"--workers", "128", "--max-consumers", "512", "--max-connections", "262144"}).options;
+  const Options least =
+      read({"--workers", "1", "--max-consumers", "1", "--max-connections", "1"}).options;
 
   CHECK(shm::valid(geometry_for(most)));
   CHECK(shm::valid(geometry_for(least)));

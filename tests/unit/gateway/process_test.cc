@@ -1,8 +1,6 @@
 // tests/unit/gateway/process_test.cc -- processes as the kernel shows them.
 #include "gateway/process.h"
 
-#include "shm/segment.h"
-
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -55,7 +53,8 @@ TEST_CASE("a pidfd tells a death, and only a death") {
 }
 
 TEST_CASE("a mapping for writing is seen while it is there, one for reading is not") {
-  const shm::Fd memfd = shm::make_memfd("test", 4096);
+  const shm::Fd memfd(::memfd_create("test", MFD_CLOEXEC));
+  REQUIRE(::ftruncate(memfd.get(), 4096) == 0);
   struct stat file {};
   REQUIRE(::fstat(memfd.get(), &file) == 0);
   const auto writes = [&] { return writes_mapping(::getpid(), file.st_dev, file.st_ino); };

@@ -1,15 +1,15 @@
-// tests/unit/gateway/workers_test.cc -- workers forked, watched, replaced and ended; the worker itself
-// is tests/unit/gateway/fake_worker.cc.
+// tests/unit/gateway/workers_test.cc -- workers forked, watched, replaced and ended; the worker
+// itself is tests/unit/gateway/fake_worker.cc.
 #include "gateway/workers.h"
-
-#include "gateway/geometry.h"
-#include "tests/unit/gateway/fake_worker.h"
-#include "tests/unit/gateway/loop_until.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <csignal>
+
+#include "gateway/geometry.h"
+#include "tests/unit/gateway/fake_worker.h"
+#include "tests/unit/gateway/loop_until.h"
 
 namespace {
 
@@ -119,7 +119,8 @@ TEST_CASE("a worker that does not leave in its time is killed") {
   CHECK_FALSE(bench.fake.drained(0));
 }
 
-TEST_CASE("a rolling restart replaces every worker, each old one drained after its successor accepts") {
+TEST_CASE(
+    "a rolling restart replaces every worker, each old one drained after its successor accepts") {
   Bench bench(2);
   bench.start();
   const pid_t first = bench.fake.pid(0);
@@ -173,7 +174,8 @@ TEST_CASE("a worker is shown the arenas there are, and those that come later") {
 
   bench.workers->show_arena(*late);
 
-  CHECK(bench.loop.until([&] { return bench.fake.arenas_seen(0) == 3; }));  // the master's is the third
+  CHECK(bench.loop.until(
+      [&] { return bench.fake.arenas_seen(0) == 3; }));  // the master's is the third
 }
 
 }  // namespace
