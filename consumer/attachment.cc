@@ -26,7 +26,8 @@ void count_forks() {
   static const int registered = pthread_atfork(nullptr, nullptr, [] {
     forks.fetch_add(1, std::memory_order::relaxed);  // one thread lives in the child
   });
-  if (registered != 0) throw std::system_error(registered, std::generic_category(), "pthread_atfork");
+  if (registered != 0)
+    throw std::system_error(registered, std::generic_category(), "pthread_atfork");
 }
 
 // The mapping is not in a child: one that writes there by mistake ends there, not in our messages.
@@ -187,14 +188,15 @@ bool Attachment::note(shm::Delivery& delivery, MessageKind kind) noexcept {
   }
 }
 
-// Whoever takes a connection's message while nobody owns it, owns it; its worker is told, because it
-// sends no further receive before that (decisions.md 4).
+// Whoever takes a connection's message while nobody owns it, owns it; its worker is told, because
+// it sends no further receive before that (decisions.md 4).
 void Attachment::own_connection(const ReplyAddress& address) noexcept {
   const auto record = shm::find_connection(segment_, address);
   if (!record.ok()) return;
   const shm::ProcessName me = layer_.me();
   const uint64_t mine = uint64_t{me.incarnation} << 32 | me.index;
-  if ((*record)->owner.load(std::memory_order::acquire) == mine) return;  // pairs with take_connection
+  if ((*record)->owner.load(std::memory_order::acquire) == mine)
+    return;  // pairs with take_connection
   if (!shm::take_connection(segment_, address, me)) return;
   shm::set_ready(*segment_.ready(address.worker), address.slot);
   doorbell_.ring(address.worker);

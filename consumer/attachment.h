@@ -3,10 +3,12 @@
 //
 // Owner     the Consumer and every Message of it, counted in `handles_`: the last one deletes it.
 // Lifetime  leave() may come before messages are gone; from then on nothing shared is touched.
-// Sleep     first light: in the futex, cheap to ring, at most limits::kBoundedSleep. When that passed
-//           in silence, deep: in poll on bell and control socket, without end, no system call at all.
-//           A woken one that leaves messages behind rings the next, unless it is quick and rang one
-//           less than a light sleep ago: so who may have been passed over looks again by itself.
+// Sleep     first light: in the futex, cheap to ring, at most limits::kBoundedSleep. When that
+// passed
+//           in silence, deep: in poll on bell and control socket, without end, no system call at
+//           all. A woken one that leaves messages behind rings the next, unless it is quick and
+//           rang one less than a light sleep ago: so who may have been passed over looks again by
+//           itself.
 #pragma once
 
 #include <array>

@@ -11,8 +11,8 @@ namespace sluice {
 
 // ---- Message ------------------------------------------------------------------------------------
 
-Message::Message(Attachment& attachment, shm::Delivery delivery, MessageView fields, MessageKind kind,
-                 std::string_view channel) noexcept
+Message::Message(Attachment& attachment, shm::Delivery delivery, MessageView fields,
+                 MessageKind kind, std::string_view channel) noexcept
     : attachment_(&attachment),
       delivery_(std::move(delivery)),
       fields_(fields),
@@ -71,7 +71,8 @@ struct RoomFor {
 
 size_t room_for(std::span<const Pair> fields) noexcept {
   size_t room = 3;
-  for (const Pair& pair : fields) room += 5 + pair.key.size() + std::visit(RoomFor{}, pair.value.held);
+  for (const Pair& pair : fields)
+    room += 5 + pair.key.size() + std::visit(RoomFor{}, pair.value.held);
   return room;
 }
 
@@ -155,7 +156,9 @@ void Consumer::interrupt() noexcept {
   if (attachment_ != nullptr) attachment_->interrupt();
 }
 
-int Consumer::poll_fd() const noexcept { return attachment_ == nullptr ? -1 : attachment_->poll_fd(); }
+int Consumer::poll_fd() const noexcept {
+  return attachment_ == nullptr ? -1 : attachment_->poll_fd();
+}
 
 bool Consumer::arm() noexcept { return !attached() || attachment_->arm(); }
 

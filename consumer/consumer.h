@@ -10,7 +10,8 @@
 // N3  A ring is put off while more messages wait for us and they are handled quickly, so a burst
 //     costs one system call. It is made up for in receive(), at the latest when the first one is
 //     1 ms old, and in flush(): call that before long work that follows a reply.
-// N4  A child made by fork() has no part in the attachment: every call there says kDetached, and the
+// N4  A child made by fork() has no part in the attachment: every call there says kDetached, and
+// the
 //     mappings are not in it. Attach after the fork.
 #pragma once
 
@@ -50,8 +51,8 @@ class Consumer {
   // Our number among the gateway's consumers, from 1.
   [[nodiscard]] uint32_t number() const noexcept;
   [[nodiscard]] bool attached() const noexcept;
-  // Answers 502 to requests taken and not begun to be answered, then leaves. Connections we own go to
-  // whoever takes their next message. Any number of times.
+  // Answers 502 to requests taken and not begun to be answered, then leaves. Connections we own go
+  // to whoever takes their next message. Any number of times.
   void detach() noexcept;
 
   // -- reading
@@ -60,8 +61,8 @@ class Consumer {
   // Takes no more from any channel. What is ours alone still comes: body chunks of requests taken,
   // messages of connections owned. Read again with read().
   void stop_reading() noexcept;
-  // The next message; sleeps until there is one. kDetached: the gateway is gone and nothing is left.
-  // kTimedOut: interrupt() was called.
+  // The next message; sleeps until there is one. kDetached: the gateway is gone and nothing is
+  // left. kTimedOut: interrupt() was called.
   [[nodiscard]] Result<Message> receive() noexcept;
   // As above, but kTimedOut after `timeout`.
   [[nodiscard]] Result<Message> receive(std::chrono::nanoseconds timeout) noexcept;
@@ -83,37 +84,39 @@ class Consumer {
   // disarms. Rings what is pending.
   [[nodiscard]] bool arm() noexcept;
 
-  // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads slowly,
-  // kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or connection is
-  // over. kMessageTooLarge, kChannelNameInvalid, kChannelTableFull.
-  // try_send never waits; send waits for room, at most `wait`.
+  // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads
+  // slowly, kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or
+  // connection is over. kMessageTooLarge, kChannelNameInvalid, kChannelTableFull. try_send never
+  // waits; send waits for room, at most `wait`.
   static constexpr std::chrono::nanoseconds kWait = std::chrono::seconds(5);
   Result<void> try_send(const Destination& to, Fields fields) noexcept {
     return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), {});
   }
-  Result<void> send(const Destination& to, Fields fields, std::chrono::nanoseconds wait = kWait) noexcept {
+  Result<void> send(const Destination& to, Fields fields,
+                    std::chrono::nanoseconds wait = kWait) noexcept {
     return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), wait);
   }
   // `write(Encoder&)` writes keys and values in turn, straight into the block.
   template <class Write>
-    requires std::invocable<const Write&, Encoder&>
-  Result<void> try_send(const Destination& to, const Write& write, size_t expected_bytes = 0) noexcept {
-    return send_message(to, MessageWriter(write, expected_bytes), {});
+  requires std::invocable<const Write&, Encoder&> Result<void> try_send(const Destination& to,
+                                                                        const Write& write,
+                                                                        size_t expected_bytes = 0)
+  noexcept { return send_message(to, MessageWriter(write, expected_bytes), {}); }
+  template <class Write>
+  requires std::invocable<const Write&, Encoder&> Result<void> send(
+      const Destination& to, const Write& write, size_t expected_bytes = 0,
+      std::chrono::nanoseconds wait = kWait)
+  noexcept { return send_message(to, MessageWriter(write, expected_bytes), wait); }
+  // To whom the message was about. An answer to an http.request ends with the first message that
+  // has no `more_content: true`.
+  Result<void> reply(const Message& message, Fields fields) noexcept {
+    return send(message, fields);
   }
   template <class Write>
-    requires std::invocable<const Write&, Encoder&>
-  Result<void> send(const Destination& to, const Write& write, size_t expected_bytes = 0,
-                    std::chrono::nanoseconds wait = kWait) noexcept {
-    return send_message(to, MessageWriter(write, expected_bytes), wait);
-  }
-  // To whom the message was about. An answer to an http.request ends with the first message that has
-  // no `more_content: true`.
-  Result<void> reply(const Message& message, Fields fields) noexcept { return send(message, fields); }
-  template <class Write>
-    requires std::invocable<const Write&, Encoder&>
-  Result<void> reply(const Message& message, const Write& write, size_t expected_bytes = 0) noexcept {
-    return send(message, write, expected_bytes);
-  }
+  requires std::invocable<const Write&, Encoder&> Result<void> reply(const Message& message,
+                                                                     const Write& write,
+                                                                     size_t expected_bytes = 0)
+  noexcept { return send(message, write, expected_bytes); }
   // Rings everybody who sleeps on what was sent (N3).
   void flush() noexcept;
 

@@ -14,7 +14,8 @@
 namespace sluice {
 namespace {
 
-constexpr int kTimeoutMs = std::chrono::duration_cast<std::chrono::milliseconds>(limits::kAttachTimeout).count();
+constexpr int kTimeoutMs =
+    std::chrono::duration_cast<std::chrono::milliseconds>(limits::kAttachTimeout).count();
 
 Result<shm::Fd> connect_to(std::string_view path) noexcept {
   sockaddr_un address{};
@@ -37,8 +38,9 @@ Result<shm::Received> expect(int control, shm::AttachWord word) noexcept {
   if (!received.ok()) return received.error();
   const shm::AttachPacket& packet = received->packet;
   if (packet.word == shm::AttachWord::kRefused) {
-    return packet.number == static_cast<uint32_t>(shm::RefusedWhy::kVersion) ? Error::kLayoutMismatch
-                                                                              : Error::kRefused;
+    return packet.number == static_cast<uint32_t>(shm::RefusedWhy::kVersion)
+               ? Error::kLayoutMismatch
+               : Error::kRefused;
   }
   if (packet.word != word) return Error::kMessageMalformed;
   return received;
@@ -60,7 +62,8 @@ Result<Welcome> start_handshake(std::string_view control_socket) noexcept {
   if (!received.ok()) return received.error();
   const shm::AttachPacket packet = received->packet;
   std::vector<shm::Fd>& fds = received->fds;
-  if (packet.magic != shm::kMagic || packet.version != shm::kLayoutVersion) return Error::kLayoutMismatch;
+  if (packet.magic != shm::kMagic || packet.version != shm::kLayoutVersion)
+    return Error::kLayoutMismatch;
   if (fds.size() != 4) return Error::kMessageMalformed;
 
   Result<shm::Segment> segment = shm::Segment::attach(std::move(fds[0]));

@@ -15,7 +15,7 @@ namespace sluice {
 struct Welcome {
   shm::Fd control;  // the connected control socket; its hang-up is the gateway's end, or ours
   shm::Segment segment;
-  shm::Fd arena;    // memfd of our own arena, to be mapped before finish_handshake()
+  shm::Fd arena;  // memfd of our own arena, to be mapped before finish_handshake()
   shm::DoorbellSockets doorbell;
   shm::ProcessName me;
   uint32_t number = 0;

@@ -24,7 +24,8 @@ enum class MessageKind : uint8_t {
 };
 
 // Owner     the application. It may outlive its consumer; then only its destruction is allowed.
-// Lifetime  views into fields() die with it. An http.request's block is not freed by it, but when the
+// Lifetime  views into fields() die with it. An http.request's block is not freed by it, but when
+// the
 //           last message of the answer is published and the Message is gone too (decisions.md 2).
 // Thread    the consumer's.
 class Message {
@@ -62,11 +63,11 @@ class Destination {
  public:
   // Any name: "http.response.…" and "websocket.send.…" lead to that connection's reply ring, others
   // to the channel. The name is looked up in the call; it may die after it.
-  Destination(std::string_view name) noexcept : name_(name) {}    // NOLINT(*-explicit-*)
-  Destination(const char* name) noexcept : name_(name) {}         // NOLINT(*-explicit-*)
-  Destination(const std::string& name) noexcept : name_(name) {}  // NOLINT(*-explicit-*)
+  Destination(std::string_view name) noexcept : name_(name) {}              // NOLINT(*-explicit-*)
+  Destination(const char* name) noexcept : name_(name) {}                   // NOLINT(*-explicit-*)
+  Destination(const std::string& name) noexcept : name_(name) {}            // NOLINT(*-explicit-*)
   Destination(const ReplyAddress& address) noexcept : address_(address) {}  // NOLINT(*-explicit-*)
-  Destination(const Message& message) noexcept                    // NOLINT(*-explicit-*)
+  Destination(const Message& message) noexcept                              // NOLINT(*-explicit-*)
       : address_(message.address()) {}
 
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
@@ -77,14 +78,15 @@ class Destination {
   ReplyAddress address_{};
 };
 
-// What writes a message: called with an encoder over the claimed block itself, and called again from
-// the start when the block turned out too small. Borrows the callable.
+// What writes a message: called with an encoder over the claimed block itself, and called again
+// from the start when the block turned out too small. Borrows the callable.
 class MessageWriter {
  public:
   // Writes the map's keys and values in turn; the map itself is begun and ended around it.
   template <class Write>
-    requires std::invocable<const Write&, Encoder&>
-  MessageWriter(const Write& write, size_t expected_bytes) noexcept
+  requires std::invocable<const Write&, Encoder&> MessageWriter(const Write& write,
+                                                                size_t expected_bytes)
+  noexcept
       : what_(&write),
         expected_bytes_(expected_bytes),
         call_([](const void* what, size_t, Encoder& encoder) noexcept {

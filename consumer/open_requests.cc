@@ -32,7 +32,8 @@ void OpenRequests::erase(OpenRequest* request) noexcept {
   // Closes the gap by moving back what probing would no longer reach across it.
   const size_t mask = places_.size() - 1;
   auto gap = static_cast<size_t>(request - places_.data());
-  for (size_t place = (gap + 1) & mask; places_[place].address.worker != 0; place = (place + 1) & mask) {
+  for (size_t place = (gap + 1) & mask; places_[place].address.worker != 0;
+       place = (place + 1) & mask) {
     const size_t from_home = (place - home(places_[place].address)) & mask;
     if (from_home < ((place - gap) & mask)) continue;
     places_[gap] = places_[place];
@@ -44,7 +45,8 @@ void OpenRequests::erase(OpenRequest* request) noexcept {
 
 size_t OpenRequests::home(const ReplyAddress& address) const noexcept {
   const uint64_t where = uint64_t{address.slot} << 32 | address.ordinal;
-  const uint64_t which = uint64_t{address.generation} << 32 | address.incarnation << 10 | address.worker;
+  const uint64_t which =
+      uint64_t{address.generation} << 32 | address.incarnation << 10 | address.worker;
   const uint64_t mixed = (where ^ which * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
   return (mixed >> 32) & (places_.size() - 1);
 }

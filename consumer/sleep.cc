@@ -57,7 +57,8 @@ bool Attachment::sleep(uint64_t deadline_ns) noexcept {
       doorbell_.stay_awake();
     } else {
       ++sleeps_;
-      doorbell_.sleep_in_futex(std::chrono::nanoseconds(std::min(deadline_ns - now, kLightSleepNs)));
+      doorbell_.sleep_in_futex(
+          std::chrono::nanoseconds(std::min(deadline_ns - now, kLightSleepNs)));
     }
   } else if (anything) {
     doorbell_.wake_up();
@@ -119,7 +120,8 @@ void Attachment::disarm() noexcept {
 }
 
 void Attachment::interrupt() noexcept {
-  interrupted_.store(true, std::memory_order::seq_cst);  // then the bit is looked at: Z1 the other way
+  interrupted_.store(true,
+                     std::memory_order::seq_cst);  // then the bit is looked at: Z1 the other way
   if (usable()) doorbell_.ring(layer_.me().index);
 }
 

@@ -14,13 +14,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr uint32_t kProcesses = 64;        // demo processes that can share the chat
-constexpr size_t kNameBytes = 40;          // of a member; longer ones are cut
-constexpr size_t kTextBytes = 4000;        // of what is said; longer is cut
-constexpr size_t kNamesShown = 200;        // in "who is here"; the count is of all
-constexpr size_t kMembersPerMessage = 256; // between processes
-constexpr auto kAnswerWait = 300ms;        // for the others' answers at our start
-constexpr auto kRoomWait = 50ms;           // when all our blocks are unread
+constexpr uint32_t kProcesses = 64;         // demo processes that can share the chat
+constexpr size_t kNameBytes = 40;           // of a member; longer ones are cut
+constexpr size_t kTextBytes = 4000;         // of what is said; longer is cut
+constexpr size_t kNamesShown = 200;         // in "who is here"; the count is of all
+constexpr size_t kMembersPerMessage = 256;  // between processes
+constexpr auto kAnswerWait = 300ms;         // for the others' answers at our start
+constexpr auto kRoomWait = 50ms;            // when all our blocks are unread
 
 // Cut at a character.
 std::string_view cut(std::string_view text, size_t bytes) {
@@ -31,7 +31,8 @@ std::string_view cut(std::string_view text, size_t bytes) {
 
 std::string name_in(const Message& message) {
   const auto name = query_value(message.fields(), "name");
-  return name.empty() ? "guest " + std::to_string(message.address().slot) : std::string(cut(name, kNameBytes));
+  return name.empty() ? "guest " + std::to_string(message.address().slot)
+                      : std::string(cut(name, kNameBytes));
 }
 
 int64_t now_ms() {
@@ -63,8 +64,15 @@ void Chat::start() {
 void Chat::connected(const Message& message) {
   const Member& member = take(message);
   std::string text;
-  Json(text).begin_object().key("type").text("welcome").key("name").text(member.name)
-      .key("by").integer(consumer_.number()).end_object();
+  Json(text)
+      .begin_object()
+      .key("type")
+      .text("welcome")
+      .key("name")
+      .text(member.name)
+      .key("by")
+      .integer(consumer_.number())
+      .end_object();
   static_cast<void>(send(message.address(), text));
 }
 
@@ -75,9 +83,21 @@ void Chat::said(const Message& message) {
   if (said.empty()) return;
   std::string texts[2];
   for (const bool to_speaker : {false, true}) {
-    Json(texts[to_speaker]).begin_object().key("type").text("message").key("from").text(name)
-        .key("text").text(said).key("at").integer(now_ms()).key("by").integer(consumer_.number())
-        .key("you").boolean(to_speaker).end_object();
+    Json(texts[to_speaker])
+        .begin_object()
+        .key("type")
+        .text("message")
+        .key("from")
+        .text(name)
+        .key("text")
+        .text(said)
+        .key("at")
+        .integer(now_ms())
+        .key("by")
+        .integer(consumer_.number())
+        .key("you")
+        .boolean(to_speaker)
+        .end_object();
   }
   send_to_all(texts[0], message.address(), texts[1]);
 }
@@ -201,7 +221,8 @@ bool Chat::send(const ReplyAddress& member, std::string_view text) {
   return sent.ok() || sent.error() != Error::kConnectionGone;
 }
 
-void Chat::send_to_all(std::string_view text, const ReplyAddress& speaker, std::string_view speakers_text) {
+void Chat::send_to_all(std::string_view text, const ReplyAddress& speaker,
+                       std::string_view speakers_text) {
   std::vector<ReplyAddress> gone;
   for (const auto& [address, member] : members_) {
     if (!send(address, address == speaker ? speakers_text : text)) gone.push_back(address);

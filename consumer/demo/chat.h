@@ -2,8 +2,8 @@
 //
 // Every process knows every member: its reply channel, its name, and the number of the process that
 // took it. So who hears a member speak sends that straight to everybody, whoever took them, and the
-// death of a process silences nobody. The processes tell each other who came and went on channels of
-// their own, `demo.chat.<number>`:
+// death of a process silences nobody. The processes tell each other who came and went on channels
+// of their own, `demo.chat.<number>`:
 //
 //   {"hello": number}                          from one that starts: tell me whom you know
 //   {"members": [[reply channel, name, taker]…], "answer": bool}   they came, or were taken over
@@ -14,7 +14,8 @@
 //     whoever takes over a dead process's member, at its next message, needs nobody else.
 // T3  "Who is here" is told to a member by the process that took it, or, when that one is dead, by
 //     the lowest living number.
-// T4  A member that cannot be sent to is gone when the gateway says so, and left out when it is slow.
+// T4  A member that cannot be sent to is gone when the gateway says so, and left out when it is
+// slow.
 //
 // To the page, each a text message with a JSON object:
 //   {"type":"welcome","name","by"}  {"type":"message","from","text","at","by","you"}
@@ -60,7 +61,8 @@ class Chat {
   void tell_members_to(uint32_t number);
   [[nodiscard]] bool is_alive(uint32_t number);
   [[nodiscard]] bool send(const ReplyAddress& member, std::string_view text);
-  void send_to_all(std::string_view text, const ReplyAddress& speaker, std::string_view speakers_text);
+  void send_to_all(std::string_view text, const ReplyAddress& speaker,
+                   std::string_view speakers_text);
 
   Consumer& consumer_;
   std::unordered_map<ReplyAddress, Member, AddressHash> members_;

@@ -14,13 +14,13 @@ namespace {
 
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kNever = UINT64_MAX;
-constexpr uint32_t kStreamLines = 10;     // ?lines= up to kMostLines
+constexpr uint32_t kStreamLines = 10;  // ?lines= up to kMostLines
 constexpr uint32_t kMostLines = 600;
 constexpr uint64_t kStreamEveryNs = 100 * kMs;
 constexpr uint64_t kTryAgainNs = 2 * kMs;  // what found no room
 constexpr uint32_t kSleepMs = 1000;        // ?ms= up to kMostSleepMs
 constexpr uint32_t kMostSleepMs = 600'000;
-constexpr uint32_t kBurst = 256;           // messages taken before news of the chat must wait no more
+constexpr uint32_t kBurst = 256;  // messages taken before news of the chat must wait no more
 constexpr uint64_t kLeaveWithinNs = 5000 * kMs;
 
 uint64_t now_ns() {
@@ -80,17 +80,22 @@ void Demo::leave() noexcept {
 
 void Demo::take(Message message) {
   switch (message.kind()) {
-    case MessageKind::kHttpRequest: return request(std::move(message));
-    case MessageKind::kHttpRequestBody: return echo_request_.body(message);
+    case MessageKind::kHttpRequest:
+      return request(std::move(message));
+    case MessageKind::kHttpRequestBody:
+      return echo_request_.body(message);
     case MessageKind::kHttpDisconnect:
       timers_.cancel(message.address());
       return echo_request_.disconnected(message.address());
-    case MessageKind::kWebSocketConnect: return socket_connected(message);
-    case MessageKind::kWebSocketReceive: return received(message);
+    case MessageKind::kWebSocketConnect:
+      return socket_connected(message);
+    case MessageKind::kWebSocketReceive:
+      return received(message);
     case MessageKind::kWebSocketDisconnect:
       chat_.disconnected(message);
       return echo_socket_.disconnected(message.address());
-    case MessageKind::kOther: return chat_.from_process(message);
+    case MessageKind::kOther:
+      return chat_.from_process(message);
   }
 }
 
@@ -99,7 +104,8 @@ void Demo::take(Message message) {
 void Demo::request(Message message) {
   const MessageView& fields = message.fields();
   const std::string_view path = fields.text("path_info");
-  if (path == "/echo" || path.starts_with("/echo/")) return echo_request_.request(std::move(message));
+  if (path == "/echo" || path.starts_with("/echo/"))
+    return echo_request_.request(std::move(message));
 
   const std::string_view method = fields.text("method");
   const bool reads = method == "GET" || method == "HEAD";
@@ -110,7 +116,8 @@ void Demo::request(Message message) {
   if (path == "/chat") {
     if (!reads) return refuse_method(message);
     constexpr std::string_view kPolicy =
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src "
+        "'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     const Pair headers[] = {{"Cache-Control", "no-cache"}, {"Content-Security-Policy", kPolicy}};
     static_cast<void>(consumer_.reply(message, {{"status_code", 200},
@@ -122,11 +129,13 @@ void Demo::request(Message message) {
   if (path == "/stream") {
     if (!reads) return refuse_method(message);
     const uint32_t lines = std::max(1u, query_number(fields, "lines", kStreamLines, kMostLines));
-    const auto begun = consumer_.reply(
-        message, {{"status_code", 200}, {"content_type", "text/plain"}, {"content", "line 1\n"},
-                  {"more_content", lines > 1}});
+    const auto begun = consumer_.reply(message, {{"status_code", 200},
+                                                 {"content_type", "text/plain"},
+                                                 {"content", "line 1\n"},
+                                                 {"more_content", lines > 1}});
     if (begun.ok() && lines > 1) {
-      timers_.add({now_ns() + kStreamEveryNs, Later::What::kStreamLine, message.address(), 2, lines});
+      timers_.add(
+          {now_ns() + kStreamEveryNs, Later::What::kStreamLine, message.address(), 2, lines});
     }
     return;
   }
@@ -147,7 +156,8 @@ void Demo::request(Message message) {
   reply(message, 404, "text/plain", "There is nothing here.\n");
 }
 
-void Demo::reply(const Message& message, int status, std::string_view content_type, std::string_view content) {
+void Demo::reply(const Message& message, int status, std::string_view content_type,
+                 std::string_view content) {
   // A client that went away meanwhile is no trouble of ours.
   static_cast<void>(consumer_.reply(
       message, {{"status_code", status}, {"content_type", content_type}, {"content", content}}));
@@ -196,8 +206,9 @@ void Demo::do_later(const Later& later) {
   Result<void> sent;
   if (later.what == Later::What::kSleepAnswer) {
     const std::string content = "slept " + std::to_string(later.total) + " ms\n";
-    sent = consumer_.try_send(later.address,
-                              {{"status_code", 200}, {"content_type", "text/plain"}, {"content", content}});
+    sent = consumer_.try_send(
+        later.address,
+        {{"status_code", 200}, {"content_type", "text/plain"}, {"content", content}});
   } else {
     const std::string content = "line " + std::to_string(later.line) + "\n";
     sent = consumer_.try_send(later.address,

@@ -29,7 +29,8 @@ class Demo {
   void do_later(const Later& later);
   void run_due();
   [[nodiscard]] uint64_t wake_at_ns() const;
-  void reply(const Message& message, int status, std::string_view content_type, std::string_view content);
+  void reply(const Message& message, int status, std::string_view content_type,
+             std::string_view content);
   void refuse_method(const Message& message);
 
   Consumer& consumer_;

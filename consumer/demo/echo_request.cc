@@ -54,8 +54,9 @@ void EchoRequest::answer(const Message& message, Body& body) {
   copy("headers");
   json.key("body_len").integer(static_cast<int64_t>(body.bytes));
   json.key("body_sha1").text(body.hex());
-  for (const std::string_view key : {"path_info", "GET", "POST", "COOKIES", "META", "response_channel",
-                                     "raw_path", "root_path", "scheme", "http_version", "client", "server"}) {
+  for (const std::string_view key :
+       {"path_info", "GET", "POST", "COOKIES", "META", "response_channel", "raw_path", "root_path",
+        "scheme", "http_version", "client", "server"}) {
     copy(key);
   }
   if (const auto files = fields.find("FILES")) {

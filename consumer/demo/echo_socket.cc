@@ -28,14 +28,16 @@ void EchoSocket::receive(const Message& message) {
   waiting.bytes += content->size();
   if (waiting.bytes <= kLateBytes && waiting.echoes.size() <= kLateEchoes) return;
   // The ring is full, so this may not get through either; then the next message tries again.
-  const auto closed = consumer_.try_send(message, {{"code", 1013}, {"reason", "read what you are sent"}});
+  const auto closed =
+      consumer_.try_send(message, {{"code", 1013}, {"reason", "read what you are sent"}});
   if (!is_full(closed)) late_.erase(message.address());
 }
 
 void EchoSocket::retry() {
   for (auto line = late_.begin(); line != late_.end();) {
     std::deque<Late>& echoes = line->second.echoes;
-    while (!echoes.empty() && !is_full(echo(line->first, echoes.front().content, echoes.front().binary))) {
+    while (!echoes.empty() &&
+           !is_full(echo(line->first, echoes.front().content, echoes.front().binary))) {
       line->second.bytes -= echoes.front().content.size();
       echoes.pop_front();
     }

@@ -32,7 +32,8 @@ class EchoSocket {
     std::deque<Late> echoes;
     size_t bytes = 0;
   };
-  [[nodiscard]] Result<void> echo(const ReplyAddress& address, std::string_view content, bool binary);
+  [[nodiscard]] Result<void> echo(const ReplyAddress& address, std::string_view content,
+                                  bool binary);
 
   Consumer& consumer_;
   std::unordered_map<ReplyAddress, Line, AddressHash> late_;

@@ -58,10 +58,14 @@ Json& Json::null() {
 
 Json& Json::value(const ValueView& value) {
   switch (value.type()) {
-    case Type::kBoolean: return boolean(value.boolean().value_or(false));
-    case Type::kInteger: return integer(value.integer().value_or(0));
-    case Type::kText: return text(value.text().value_or(""));
-    case Type::kBytes: return latin1(value.bytes().value_or(Bytes{}));
+    case Type::kBoolean:
+      return boolean(value.boolean().value_or(false));
+    case Type::kInteger:
+      return integer(value.integer().value_or(0));
+    case Type::kText:
+      return text(value.text().value_or(""));
+    case Type::kBytes:
+      return latin1(value.bytes().value_or(Bytes{}));
     case Type::kList:
       begin_array();
       for (const ValueView element : value) this->value(element);
@@ -79,7 +83,8 @@ Json& Json::value(const ValueView& value) {
       }
       return end_object();
     }
-    default: return null();
+    default:
+      return null();
   }
 }
 

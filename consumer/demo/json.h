@@ -19,12 +19,12 @@ class Json {
   Json& begin_array() { return open('['); }
   Json& end_array() { return close(']'); }
   Json& key(std::string_view name);
-  Json& text(std::string_view value);     // valid UTF-8
-  Json& latin1(Bytes value);              // each byte a character
+  Json& text(std::string_view value);  // valid UTF-8
+  Json& latin1(Bytes value);           // each byte a character
   Json& integer(int64_t value);
   Json& boolean(bool value);
   Json& null();
-  Json& value(const ValueView& value);    // of a message; bytes as latin1
+  Json& value(const ValueView& value);  // of a message; bytes as latin1
 
  private:
   Json& open(char bracket);

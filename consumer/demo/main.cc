@@ -31,11 +31,12 @@ int main(int argc, char** argv) {
   auto consumer = sluice::Consumer::attach(argv[1], {});
   if (!consumer.ok()) {
     const std::string_view why = sluice::describe(consumer.error());
-    std::fprintf(stderr, "sluice-demo: cannot attach to %s: %.*s\n", argv[1], static_cast<int>(why.size()),
-                 why.data());
+    std::fprintf(stderr, "sluice-demo: cannot attach to %s: %.*s\n", argv[1],
+                 static_cast<int>(why.size()), why.data());
     return 1;
   }
-  sluice::demo::set_process_title(argc, argv, "sluice: demo consumer " + std::to_string(consumer->number()));
+  sluice::demo::set_process_title(argc, argv,
+                                  "sluice: demo consumer " + std::to_string(consumer->number()));
 
   sluice::demo::Demo demo(*consumer);
   served = &demo;

@@ -9,7 +9,8 @@
 namespace sluice::demo {
 
 // The first query variable of that name; "" when there is none.
-[[nodiscard]] inline std::string_view query_value(const MessageView& fields, std::string_view name) {
+[[nodiscard]] inline std::string_view query_value(const MessageView& fields,
+                                                  std::string_view name) {
   const auto variables = fields.find("GET");
   if (!variables) return {};
   for (const ValueView variable : *variables) {
@@ -21,8 +22,8 @@ namespace sluice::demo {
 }
 
 // As a number in its bounds; the fallback when it is none.
-[[nodiscard]] inline uint32_t query_number(const MessageView& fields, std::string_view name, uint32_t fallback,
-                                           uint32_t most) {
+[[nodiscard]] inline uint32_t query_number(const MessageView& fields, std::string_view name,
+                                           uint32_t fallback, uint32_t most) {
   const std::string_view text = query_value(fields, name);
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

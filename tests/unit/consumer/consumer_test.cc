@@ -34,7 +34,8 @@ bool readable(int fd, int timeout_ms) {
 }  // namespace
 
 TEST_CASE("attaching where nobody listens is an error value") {
-  CHECK(Consumer::attach("/tmp/sluice-nobody-listens-here", {"http.request"}).error() == Error::kDetached);
+  CHECK(Consumer::attach("/tmp/sluice-nobody-listens-here", {"http.request"}).error() ==
+        Error::kDetached);
   CHECK(Consumer::attach("", {}).error() == Error::kDetached);
   CHECK(Consumer::attach(std::string(300, 'x'), {}).error() == Error::kDetached);
 }
@@ -59,7 +60,8 @@ TEST_CASE("a request is received in place and its answer finds the exchange") {
   Consumer consumer = attach(gateway, {"http.request"});
   CHECK(consumer.number() == 1);
   const ReplyAddress exchange = gateway.open_connection(7);
-  const shm::Sent sent = gateway.send("http.request", exchange, {{"path", "/x"}, {"method", "GET"}});
+  const shm::Sent sent =
+      gateway.send("http.request", exchange, {{"path", "/x"}, {"method", "GET"}});
 
   auto message = consumer.receive(5s);
 
@@ -87,9 +89,11 @@ TEST_CASE("a request's block stays taken until the last message of the answer is
     auto message = consumer.receive(5s);
     REQUIRE(message.ok());
   }
-  CHECK(gateway.progress(sent) == shm::Progress::kTaken);  // the message is gone, the request is not
+  CHECK(gateway.progress(sent) ==
+        shm::Progress::kTaken);  // the message is gone, the request is not
   CHECK(consumer.open_requests() == 1);
-  CHECK(consumer.send(exchange, {{"status_code", 200}, {"content", "a"}, {"more_content", true}}).ok());
+  CHECK(consumer.send(exchange, {{"status_code", 200}, {"content", "a"}, {"more_content", true}})
+            .ok());
   CHECK(gateway.progress(sent) == shm::Progress::kTaken);
   CHECK(consumer.send(exchange, {{"content", "b"}, {"more_content", false}}).ok());
 
@@ -100,7 +104,8 @@ TEST_CASE("a request's block stays taken until the last message of the answer is
 TEST_CASE("what a message shows stays in place after its answer was published") {
   FakeGateway gateway;
   Consumer consumer = attach(gateway, {"http.request"});
-  const shm::Sent sent = gateway.send("http.request", gateway.open_connection(1), {{"path", "/kept"}});
+  const shm::Sent sent =
+      gateway.send("http.request", gateway.open_connection(1), {{"path", "/kept"}});
   auto message = consumer.receive(5s);
   REQUIRE(message.ok());
 
@@ -134,7 +139,8 @@ TEST_CASE("body chunks come under the name of their own channel") {
   Consumer consumer = attach(gateway, {"http.request"});
   const ReplyAddress exchange = gateway.open_connection(3);
 
-  gateway.send_to(1, "http.request.body", exchange, {{"content", as_bytes("xyz")}, {"more_content", false}});
+  gateway.send_to(1, "http.request.body", exchange,
+                  {{"content", as_bytes("xyz")}, {"more_content", false}});
   auto message = consumer.receive(5s);
 
   REQUIRE(message.ok());
@@ -179,7 +185,8 @@ TEST_CASE("a reply channel's name leads to the connection, a plain name to the c
   Consumer consumer = attach(gateway, {"demo.own"});
   const ReplyAddress connection = gateway.open_connection(0);
 
-  CHECK(consumer.send(ReplyChannelName::websocket_send(connection).view(), {{"content", "hi"}}).ok());
+  CHECK(
+      consumer.send(ReplyChannelName::websocket_send(connection).view(), {{"content", "hi"}}).ok());
   CHECK(gateway.reply().fields().text("content") == "hi");
 
   CHECK(consumer.send("demo.own", {{"n", 1}}).ok());
@@ -204,7 +211,8 @@ TEST_CASE("a message that did not fit its first block is written again in a larg
   FakeGateway gateway;
   Consumer consumer = attach(gateway, {"demo.own"});
 
-  for (const size_t size : {size_t{0}, size_t{500}, size_t{5000}, size_t{70'000}, size_t{2'000'000}}) {
+  for (const size_t size :
+       {size_t{0}, size_t{500}, size_t{5000}, size_t{70'000}, size_t{2'000'000}}) {
     const std::string content(size, 'x');
     const auto write = [&](Encoder& encoder) { encoder.key("content").text(content); };
     REQUIRE(consumer.send("demo.own", write).ok());
@@ -244,9 +252,7 @@ TEST_CASE("a send that waits goes through when a reader makes room") {
   while (sender.try_send("demo.full", {{"n", 1}}).ok()) {
   }
 
-  std::thread reading([&] {
-    static_cast<void>(reader.receive(5s));
-  });
+  std::thread reading([&] { static_cast<void>(reader.receive(5s)); });
   const auto sent = sender.send("demo.full", {{"n", 2}}, 5s);
   reading.join();
 

@@ -86,7 +86,8 @@ class DemoProcess {
 ReplyAddress ask(FakeGateway& gateway, std::string_view method, std::string_view path,
                  std::span<const Value> query = {}) {
   const ReplyAddress exchange = gateway.open_connection(1);
-  gateway.send("http.request", exchange, {{"method", method}, {"path", path}, {"path_info", path}, {"GET", query}});
+  gateway.send("http.request", exchange,
+               {{"method", method}, {"path", path}, {"path_info", path}, {"GET", query}});
   return exchange;
 }
 
@@ -101,10 +102,25 @@ TEST_CASE("JSON is written with its commas and its escapes") {
   std::string text;
   demo::Json json(text);
 
-  json.begin_object().key("a").begin_array().integer(-1).text("q\"\\\n\x01\xc3\xa9").null().end_array();
-  json.key("b").boolean(true).key("c").latin1(as_bytes("\xe9z")).key("d").begin_object().end_object().end_object();
+  json.begin_object()
+      .key("a")
+      .begin_array()
+      .integer(-1)
+      .text("q\"\\\n\x01\xc3\xa9")
+      .null()
+      .end_array();
+  json.key("b")
+      .boolean(true)
+      .key("c")
+      .latin1(as_bytes("\xe9z"))
+      .key("d")
+      .begin_object()
+      .end_object()
+      .end_object();
 
-  CHECK(text == "{\"a\":[-1,\"q\\\"\\\\\\u000a\\u0001\xc3\xa9\",null],\"b\":true,\"c\":\"\xc3\xa9z\",\"d\":{}}");
+  CHECK(text ==
+        "{\"a\":[-1,\"q\\\"\\\\\\u000a\\u0001\xc3\xa9\",null],\"b\":true,\"c\":\"\xc3\xa9z\",\"d\":"
+        "{}}");
 }
 
 TEST_CASE("the demo answers its routes") {
@@ -143,16 +159,20 @@ TEST_CASE("echo tells the length and digest of a body that came in pieces") {
   DemoProcess demo(gateway, 1);
   const ReplyAddress exchange = gateway.open_connection(1);
 
-  const shm::Sent sent =
-      gateway.send("http.request", exchange,
-                   {{"method", "POST"}, {"path_info", "/echo/x"}, {"body", as_bytes("a")}, {"more_content", true}});
+  const shm::Sent sent = gateway.send("http.request", exchange,
+                                      {{"method", "POST"},
+                                       {"path_info", "/echo/x"},
+                                       {"body", as_bytes("a")},
+                                       {"more_content", true}});
   const auto deadline = std::chrono::steady_clock::now() + 5s;
   while (gateway.progress(sent) != shm::Progress::kTaken) {  // no chunk is sent before
     REQUIRE(std::chrono::steady_clock::now() < deadline);
     std::this_thread::yield();
   }
-  gateway.send_to(1, "http.request.body", exchange, {{"content", as_bytes("b")}, {"more_content", true}});
-  gateway.send_to(1, "http.request.body", exchange, {{"content", as_bytes("c")}, {"more_content", false}});
+  gateway.send_to(1, "http.request.body", exchange,
+                  {{"content", as_bytes("b")}, {"more_content", true}});
+  gateway.send_to(1, "http.request.body", exchange,
+                  {{"content", as_bytes("c")}, {"more_content", false}});
   const SeenReply reply = gateway.reply();
 
   const std::string content(reply.fields().text("content"));
@@ -196,12 +216,14 @@ TEST_CASE("a WebSocket's messages are echoed in kind, and all of a flood in orde
 
   gateway.send_to(1, "websocket.receive", connection, {{"path_info", "/ws"}, {"content", "text"}});
   CHECK(gateway.reply().fields().text("content") == "text");
-  gateway.send_to(1, "websocket.receive", connection, {{"path_info", "/ws"}, {"content", as_bytes("bin")}});
+  gateway.send_to(1, "websocket.receive", connection,
+                  {{"path_info", "/ws"}, {"content", as_bytes("bin")}});
   CHECK(as_text(gateway.reply().fields().bytes("content")) == "bin");
 
   // More than the reply ring has cells, none of them drained until all are sent.
   for (int i = 0; i < 40; ++i) {
-    gateway.send("websocket.receive", connection, {{"path_info", "/ws"}, {"content", std::to_string(i)}});
+    gateway.send("websocket.receive", connection,
+                 {{"path_info", "/ws"}, {"content", std::to_string(i)}});
   }
   for (int i = 0; i < 40; ++i) CHECK(gateway.reply().fields().text("content") == std::to_string(i));
 }
@@ -219,27 +241,32 @@ TEST_CASE("what one says in the chat reaches members taken by any process, and b
   const auto heard = [&](const ReplyAddress& member, std::string_view what) {
     for (;;) {
       const SeenReply reply = gateway.reply();  // fails after five seconds of silence
-      if (reply.about == member && reply.fields().text("content").find(what) != std::string_view::npos) {
+      if (reply.about == member &&
+          reply.fields().text("content").find(what) != std::string_view::npos) {
         return true;
       }
     }
   };
 
-  gateway.send_to(1, "websocket.connect", a, {{"path_info", "/chat/ws"}, {"GET", fields_of(ann_query)}});
+  gateway.send_to(1, "websocket.connect", a,
+                  {{"path_info", "/chat/ws"}, {"GET", fields_of(ann_query)}});
   CHECK(heard(a, R"("type":"welcome","name":"Ann","by":1)"));
   CHECK(heard(a, R"("names":["Ann"],"count":1)"));
 
   // The second process starts when somebody is there already, and asks.
   DemoProcess second(gateway, 2);
-  gateway.send_to(2, "websocket.connect", b, {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}});
+  gateway.send_to(2, "websocket.connect", b,
+                  {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}});
   CHECK(heard(a, R"("names":["Ann","Bob"],"count":2)"));
-  gateway.send_to(2, "websocket.receive", b,
-                  {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}, {"content", "hi Ann"}});
+  gateway.send_to(
+      2, "websocket.receive", b,
+      {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}, {"content", "hi Ann"}});
   CHECK(heard(a, R"("from":"Bob","text":"hi Ann")"));
 
   first.die();
-  gateway.send_to(2, "websocket.receive", b,
-                  {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}, {"content", "still there?"}});
+  gateway.send_to(
+      2, "websocket.receive", b,
+      {{"path_info", "/chat/ws"}, {"GET", fields_of(bob_query)}, {"content", "still there?"}});
   CHECK(heard(a, R"("from":"Bob","text":"still there?")"));
   gateway.send_to(2, "websocket.receive", a,
                   {{"path_info", "/chat/ws"}, {"GET", fields_of(ann_query)}, {"content", "yes"}});

@@ -44,7 +44,8 @@ FakeGateway::FakeGateway(shm::Geometry geometry)
   shm::Fd arena = shm::make_memfd("test-arena", segment_.arena_bytes(worker_.index));
   worker_arenas_.emplace(segment_, worker_.index, static_cast<shm::ArenaSource*>(this));
   worker_arenas_->map_own(arena.get());
-  worker_bell_.emplace(segment_, worker_.index, shm::make_doorbell(segment_.instance(), worker_.index));
+  worker_bell_.emplace(segment_, worker_.index,
+                       shm::make_doorbell(segment_.instance(), worker_.index));
   layer_.emplace(segment_, *worker_arenas_, *worker_bell_, worker_);
   slots_.emplace(segment_, worker_);
   processes_.set_live(worker_, static_cast<uint32_t>(::getpid()), 1);
@@ -100,7 +101,8 @@ bool FakeGateway::answer(int fd) {
         static_cast<void>(shm::send_packet(fd, packet, {}));
         return false;
       }
-      const shm::ProcessName name = processes_.reserve(shm::Role::kConsumer, ++last_number_).value();
+      const shm::ProcessName name =
+          processes_.reserve(shm::Role::kConsumer, ++last_number_).value();
       consumers_[last_number_] = name;
       shm::Fd arena = shm::make_memfd("test-arena", segment_.arena_bytes(name.index));
       const shm::DoorbellSockets bell = shm::make_doorbell(segment_.instance(), name.index);
@@ -116,7 +118,8 @@ bool FakeGateway::answer(int fd) {
     }
     case AttachWord::kMapped:
       for (const auto& [number, name] : consumers_) {
-        if (processes_.state(name.index) == shm::ProcessState::kJoining) processes_.set_live(name, 1, 1);
+        if (processes_.state(name.index) == shm::ProcessState::kJoining)
+          processes_.set_live(name, 1, 1);
       }
       packet.word = AttachWord::kAttached;
       return shm::send_packet(fd, packet, {}).ok();
@@ -140,7 +143,8 @@ shm::Fd FakeGateway::fetch(shm::ProcessIndex process, uint32_t incarnation) noex
   return arena == arenas_.end() ? shm::Fd{} : shm::Fd(::dup(arena->second.get()));
 }
 
-shm::Sent FakeGateway::send(std::string_view channel, const ReplyAddress& about, Fields fields, bool ring) {
+shm::Sent FakeGateway::send(std::string_view channel, const ReplyAddress& about, Fields fields,
+                            bool ring) {
   shm::Claim claim = layer_->claim(400).value();
   Encoder encoder(claim.space());
   encode(encoder, fields);
@@ -163,7 +167,8 @@ shm::Sent FakeGateway::send_to(uint32_t number, std::string_view channel, const 
   encode(encoder, fields);
   const size_t length = encoder.finish().value().size();
   const uint32_t index = layer_->channels().open(channel).value();
-  const shm::Sent sent = layer_->send_to(reader, claim, length, {.channel = index, .about = about}).value();
+  const shm::Sent sent =
+      layer_->send_to(reader, claim, length, {.channel = index, .about = about}).value();
   layer_->ring();
   return sent;
 }
@@ -180,8 +185,10 @@ SeenReply FakeGateway::reply() {
       if (auto delivery = layer_->try_receive_reply(*slot)) {
         slots_->set_ready(*slot);  // there may be more
         const Bytes content = delivery->content();
-        return {delivery->about(), delivery->header().answered_block,
-                delivery->header().answered_generation, {content.begin(), content.end()}};
+        return {delivery->about(),
+                delivery->header().answered_block,
+                delivery->header().answered_generation,
+                {content.begin(), content.end()}};
       }
       continue;
     }

@@ -1,5 +1,5 @@
-// tests/unit/consumer/fake_gateway.h -- a master and one worker in the test's own process: the control
-// socket is answered by a thread, the worker's side is driven by the test.
+// tests/unit/consumer/fake_gateway.h -- a master and one worker in the test's own process: the
+// control socket is answered by a thread, the worker's side is driven by the test.
 #pragma once
 
 #include <map>
@@ -43,9 +43,11 @@ class FakeGateway final : private shm::ArenaSource {
   shm::ConnectionSlots& slots() { return *slots_; }
   shm::Segment& segment() { return segment_; }
   // A message on a channel, about an exchange; rung.
-  shm::Sent send(std::string_view channel, const ReplyAddress& about, Fields fields, bool ring = true);
+  shm::Sent send(std::string_view channel, const ReplyAddress& about, Fields fields,
+                 bool ring = true);
   // A message to a consumer's inbox.
-  shm::Sent send_to(uint32_t number, std::string_view channel, const ReplyAddress& about, Fields fields);
+  shm::Sent send_to(uint32_t number, std::string_view channel, const ReplyAddress& about,
+                    Fields fields);
   [[nodiscard]] ReplyAddress open_connection(uint32_t ordinal);
   // The next reply, waiting for it up to five seconds.
   [[nodiscard]] SeenReply reply();

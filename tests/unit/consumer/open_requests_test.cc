@@ -57,7 +57,8 @@ TEST_CASE("after any number of inserts and erases exactly the others are found")
 
 TEST_CASE("erasing by condition leaves exactly those it does not hold for") {
   OpenRequests requests;
-  for (uint32_t slot = 0; slot < 1000; ++slot) REQUIRE(requests.insert(request(slot, 1)) != nullptr);
+  for (uint32_t slot = 0; slot < 1000; ++slot)
+    REQUIRE(requests.insert(request(slot, 1)) != nullptr);
 
   requests.erase_if([](const OpenRequest& open) { return open.address.slot % 3 != 0; });
 
