@@ -1,4 +1,4 @@
-// protocol/websocket.h -- the messages of WebSocket: their channels, their fields. More in README.md.
+// protocol/websocket.h -- the messages of WebSocket: channels and fields. More in README.md.
 #pragma once
 
 #include "protocol/field.h"

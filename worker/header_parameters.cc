@@ -20,7 +20,14 @@ enum class Charset { kUtf8, kLatin1, kAscii };
 // By the names Python knows them under.
 std::optional<Charset> find_charset(std::string_view name) {
   std::string plain;
-  for (const char c : name) plain.push_back(c == '-' || c == ' ' ? '_' : lower_case(c));
+  bool apart = false;  // what is neither letter nor digit only sets pieces apart
+  for (const char c : name) {
+    const char low = lower_case(c);
+    const bool counts = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9');
+    if (counts && apart && !plain.empty()) plain.push_back('_');
+    if (counts) plain.push_back(low);
+    apart = !counts;
+  }
   constexpr std::array<std::string_view, 4> kUtf8 = {"utf_8", "utf8", "u8", "utf"};
   constexpr std::array<std::string_view, 9> kLatin1 = {
       "iso_8859_1", "iso8859_1", "iso8859", "latin_1", "latin1", "latin", "l1", "8859", "cp819"};

@@ -1,9 +1,9 @@
 """What Django makes of the bytes of a request, in the shape our messages have.
 
-Django is asked as a WSGI server would ask it; META's headers come from its ASGI request, which takes
-them from the wire. Where messages.md departs from the Django installed, this module does, too, and
-says so: names with `_` and Proxy are dropped, Cookie fields join by "; ", a content type may be
-written in any case.
+Django is asked as a WSGI server would ask it; META's headers come from its ASGI request, which
+takes them from the wire. Where the message reference departs from the Django installed, this module
+does, too, and says so: names with `_` and Proxy are dropped, Cookie fields join by "; ", a content
+type may be written in any case.
 """
 import io
 import urllib.parse

@@ -25,7 +25,7 @@ def generated(seed, count):
     make = Generator(random.Random(seed))
     for name, share in SHARES:
         for _ in range(count * share // 100):
-            yield make.__getattribute__(name)()
+            yield getattr(make, name)()
     for _ in range(LARGE):
         yield make.large_multipart()
 
@@ -64,7 +64,8 @@ def main():
         if result != expected:
             different += 1
             if different <= 5:
-                print(f"case {index}: {case!r:.3000}\n  Django {expected!r:.3000}\n  ours   {result!r:.3000}")
+                print(f"case {index}: {case!r:.3000}\n"
+                      f"  Django {expected!r:.3000}\n  ours   {result!r:.3000}")
     print(f"seed {seed}: {compared} inputs compared with Django {django.get_version()} "
           f"({len(VECTORS)} from the page, {refused} refused by both), {different} different")
     if different or compared < len(VECTORS) + count * 0.99 or not refused:

@@ -43,13 +43,15 @@ VECTORS = [
       "body": b"a=1"}, {"POST": [], "FILES": []}),
     ({"kind": "form", "method": b"POST", "content_type": b"Application/x-www-form-urlencoded; x=y",
       "body": b"a=1&a=2"}, {"POST": [["a", "1"], ["a", "2"]], "FILES": []}),
-    ({"kind": "form", "method": b"POST", "content_type": b"multipart/form-data; boundary=" + b"x" * 202,
-      "body": b""}, {"error": "malformed form"}),
+    ({"kind": "form", "method": b"POST", "body": b"",
+      "content_type": b"multipart/form-data; boundary=" + b"x" * 202}, {"error": "malformed form"}),
     ({"kind": "form", "method": b"POST", "content_type": b'multipart/form-data; boundary="x "',
       "body": b""}, {"error": "malformed form"}),
     ({"kind": "form", "method": b"POST", "content_type": b"multipart/form-data; boundary=b",
-      "body": b'--b\r\nContent-Disposition: form-data; name="f"; filename="C:\\a&amp;b/c\\d&#46;txt"\r\n'
-              b'Content-Type: Text/Plain\r\nContent-Transfer-Encoding: base64\r\n\r\naGk=\r\n--b--\r\n'},
+      "body": b'--b\r\nContent-Disposition: form-data; name="f"; '
+              b'filename="C:\\a&amp;b/c\\d&#46;txt"\r\n'
+              b'Content-Type: Text/Plain\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+              b'aGk=\r\n--b--\r\n'},
      {"POST": [], "FILES": [{"name": "f", "filename": "d.txt", "content_type": "text/plain",
                              "content": b"hi"}]}),
 ]

@@ -165,6 +165,7 @@ TEST_CASE("a file name loses its folders, its references and its tail") {
 }
 
 TEST_CASE("character references are replaced as HTML 5 has them") {
+  CHECK_EQ(unescape_html("&ltx&#131071;"), "<x");
   CHECK_EQ(unescape_html("&lt;&eacute&notit;&bogus;&"), "<\u00e9\u00acit;&bogus;&");
   CHECK_EQ(unescape_html("&#65;&#x42&#0;&#128;&#xD800;&#1;&#99999999999;"),
            "AB\ufffd\u20ac\ufffd\ufffd");
