@@ -1,15 +1,13 @@
-// shm/layout.h -- every byte of the control segment: structs, sizes, version. Blocks:
-// block_layout.h.
+// shm/layout.h -- every byte of the control segment: structs, sizes, version. block_layout.h: blocks.
 //
 // Little-endian, fixed-width, 64-byte cache lines. Three kinds of memory (README.md draws them):
 //   control  one memfd, written by everybody attached: this file's records
 //   arenas   one memfd per process: its payloads; written by that process alone, sealed so
 //
-// L1  Ownership of a block stands in one 64-bit word, its stamp, and changes by one
-// compare-exchange. L2  Everything else is a hint that anybody may repair, or was written by a
-// process we need not trust. L3  No pointer is stored; an index is checked against the reader's
-// private copy of the geometry. L4  Zeroed memory is a valid empty segment: a fresh block is free,
-// a fresh queue empty.
+// L1  Ownership of a block stands in one word, its stamp, and changes by one compare-exchange.
+// L2  Everything else is a hint that anybody may repair, or of a process we need not trust.
+// L3  No pointer is stored; an index is checked against the reader's own copy of the geometry.
+// L4  Zeroed memory is a valid empty segment: a fresh block is free, a fresh queue empty.
 #pragma once
 
 #include <array>

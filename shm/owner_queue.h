@@ -9,11 +9,9 @@
 // Q2  One compare-exchange of the block's stamp takes it; every block names its owner, always.
 // Q3  head and tail may lag behind; whoever meets a lagging one moves it on.
 // Q4  A cell is overwritten only after its block was taken and head has passed it.
-// Q5  A block leaves its taker's hands only after head has passed its position: the taker moved
-//     head on itself, or recovery did for it. So a stamp read while head stood there is of this
-//     push.
+// Q5  A block leaves its taker's hands only after head has passed its position, moved on by the
+//     taker or by recovery. So a stamp read while head stood there is of this push.
 // Q6  Content nobody honest can have written ends in kCorrupt after a bounded number of steps.
-//
 // Atomic is std::atomic<uint64_t> here and a stepped stand-in in tests/model.
 #pragma once
 
@@ -47,11 +45,9 @@ class BasicOwnerQueue {
 
   // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits.
   [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me) noexcept {
-    using enum std::memory_order;
     Atomic* word = stamps_.stamp(block);
     if (word == nullptr) return PushOutcome::kCorrupt;
-    const Stamp stamp{word->load(relaxed)};  // ours: nobody else writes it now
-    const Stamp queued = stamp.next(me, BlockState::kQueued);
+    const Stamp queued = Stamp{word->load(relaxed)}.next(me, BlockState::kQueued);  // ours alone
     word->store(queued.word, release);  // [S] pairs with [S] in try_pop
     CRASH_POINT(push_stamped);          // queued by the dead, in no cell: recovery frees it
     for (uint32_t step = 0; step < kMaxSteps; ++step) {
@@ -74,13 +70,11 @@ class BasicOwnerQueue {
     return PushOutcome::kCorrupt;  // Q6
   }
 
-  // Takes the oldest block for `me`. `withdrawn` tells that its sender took it back: `me` owns it
-  // and frees it, the message counts for nothing. kWithdrawn leaves every other block where it is:
-  // a full writer clears the head that way.
+  // Takes the oldest block for `me`. `withdrawn`: its sender took it back, the message counts for
+  // nothing. kWithdrawn leaves every other block where it is: a full writer clears the head that way.
   enum class Which : uint8_t { kAny, kWithdrawn };
   [[nodiscard]] PopOutcome try_pop(ProcessIndex me, BlockIndex& block, bool& withdrawn,
                                    Which which = Which::kAny) noexcept {
-    using enum std::memory_order;
     for (uint32_t step = 0; step < kMaxSteps; ++step) {
       const uint64_t head = head_.load(acquire);     // [H]
       const uint64_t cell = at(head).load(acquire);  // [C]
@@ -118,14 +112,12 @@ class BasicOwnerQueue {
 
   // True when no published block waits; a hint the moment it is given.
   [[nodiscard]] bool empty() const noexcept {
-    using enum std::memory_order;
     const uint64_t head = head_.load(acquire);  // [H]
     return lap_in(at(head).load(acquire)) != lap(head) && head_.load(acquire) == head;
   }
 
   // Messages waiting, about: head may overtake a lagging tail, so the difference is signed.
   [[nodiscard]] uint32_t depth() const noexcept {
-    using enum std::memory_order;
     const auto waiting = static_cast<int64_t>(tail_.load(acquire) - head_.load(acquire));
     return static_cast<uint32_t>(std::clamp<int64_t>(waiting, 0, size_));
   }
@@ -133,13 +125,11 @@ class BasicOwnerQueue {
   // Moves head past a block that was taken but not stepped over: recovery does this for the dead
   // before it frees what they took (Q5).
   void settle_head() noexcept {
-    using enum std::memory_order;
     for (uint32_t step = 0; step <= size_; ++step) {
       const uint64_t head = head_.load(acquire);     // [H]
       const uint64_t cell = at(head).load(acquire);  // [C]
       if (lap_in(cell) != lap(head)) return;
-      Atomic* word = stamps_.stamp(block_in(cell));
-      if (word != nullptr) {
+      if (Atomic* word = stamps_.stamp(block_in(cell)); word != nullptr) {
         const Stamp stamp{word->load(acquire)};  // [S]
         if (head_.load(acquire) != head) continue;
         if (waits(stamp)) return;
@@ -152,7 +142,6 @@ class BasicOwnerQueue {
   // from before the call to its end, whatever others do meanwhile. Recovery and shm_dump.
   template <class Visit>
   void for_each(Visit visit) const noexcept {
-    using enum std::memory_order;
     const uint64_t head = head_.load(acquire);  // [H]
     for (uint64_t position = head; position < head + size_; ++position) {
       const uint64_t cell = at(position).load(acquire);  // [C]
@@ -163,8 +152,8 @@ class BasicOwnerQueue {
   }
 
  private:
+  using enum std::memory_order;
   static constexpr uint32_t kMaxSteps = 1u << 20;  // Q6; honest contention needs a handful
-
   static constexpr bool waits(Stamp stamp) noexcept {
     return stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
   }
@@ -185,14 +174,12 @@ class BasicOwnerQueue {
 
   // From `seen` to `seen + 1`, unless somebody did.
   static void advance(Atomic& end, uint64_t seen) noexcept {
-    using enum std::memory_order;
     end.compare_exchange_strong(seen, seen + 1, acq_rel, acquire);  // [H] [T]
   }
 
   // At capacity with a head block that really still waits: a taken one is stepped over. Signed,
   // because head may overtake a lagging tail. A tail that moved on says nothing: look again.
   [[nodiscard]] bool is_full(uint64_t tail) noexcept {
-    using enum std::memory_order;
     const auto full = [&] {
       return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_};  // [H]
     };

@@ -166,9 +166,8 @@ class Storm {
 
   void rage(std::chrono::seconds time) {
     const uint64_t end = now_ms() + static_cast<uint64_t>(time.count()) * 1000;
-    while (now_ms() < end) {
-      const timespec pause{0, static_cast<long>(random_() % 4'000'000)};
-      nanosleep(&pause, nullptr);  // the storm's own pace: any is right
+    while (now_ms() < end && ledger_->next[0].load() < kMessages) {
+      wait_for_messages(random_() % 6000);
       auto victim = children_.begin();
       std::advance(victim, random_() % children_.size());
       const Child child = victim->second;
@@ -244,6 +243,22 @@ class Storm {
   }
 
  private:
+  // Until that many more were taken: there is no message without somebody going on (S4).
+  void wait_for_messages(uint64_t more) {
+    const auto taken = [this] {
+      uint64_t sum = 0;
+      for (const auto& each : ledger_->taken) sum += each.load();
+      return sum;
+    };
+    const uint64_t enough = taken() + more;
+    const uint64_t deadline = now_ms() + 20'000;
+    while (taken() < enough) {
+      if (now_ms() > deadline) fail("no message is taken any more");
+      master_.bell.fall_asleep_in_futex();
+      master_.bell.sleep_in_futex(std::chrono::microseconds(200));
+    }
+  }
+
   struct Child {
     ProcessName name;
     Role role{};
