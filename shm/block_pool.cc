@@ -13,8 +13,8 @@ constexpr uint32_t kMaxLinks = 64;     // of one chain: four times what the larg
 
 }  // namespace
 
-BlockPool::BlockPool(const Segment& segment, Arenas& arenas, ProcessIndex me)
-    : segment_(segment), arenas_(arenas), me_(me), first_own_(segment.block_at(me, 0, 0)) {
+BlockPool::BlockPool(const Segment& segment, ProcessIndex me)
+    : segment_(segment), me_(me), first_own_(segment.block_at(me, 0, 0)) {
   uint32_t blocks = 0;
   for (const uint32_t count : segment.blocks_of(me)) blocks += count;
   held_.resize(blocks);

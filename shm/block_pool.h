@@ -10,14 +10,13 @@
 #include <optional>
 #include <vector>
 
-#include "shm/arenas.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
 
 class BlockPool {
  public:
-  BlockPool(const Segment& segment, Arenas& arenas, ProcessIndex me);
+  BlockPool(const Segment& segment, ProcessIndex me);
 
   // A block of the smallest class that holds `bytes` (at most 1 MiB), owned by us; a larger class
   // where the fitting one is used up. Nothing when the arena is exhausted.
@@ -39,7 +38,6 @@ class BlockPool {
   void refill(uint32_t size_class) noexcept;  // from the free queue, then from blocks never used
 
   const Segment& segment_;
-  Arenas& arenas_;
   ProcessIndex me_;
   std::array<std::vector<BlockIndex>, kClasses> stock_;
   std::array<uint32_t, kClasses> fresh_{};  // blocks from here on were never used

@@ -51,7 +51,7 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       me_(me),
       processes_(segment),
       channels_(segment, me.index),
-      pool_(segment, arenas, me.index) {
+      pool_(segment, me.index) {
   ring_processes_.reserve(segment.geometry().processes);
   ring_channels_.reserve(64);
 }

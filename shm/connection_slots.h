@@ -1,9 +1,8 @@
-// shm/connection_slots.h -- a worker's connections as others see them: state, owner, reply ring,
-// and the ready bitmap that tells the worker which rings to look at.
+// shm/connection_slots.h -- a worker's connections as others see them: state, owner, reply ring, and
+// the ready bitmap that tells the worker which rings to look at.
 //
-// C1  A slot's generation grows by one each time it is opened; a reply for another generation is
-// refused. C2  Producers set ready bits after publishing, from the lowest level up, each level
-// whatever the
+// C1  A slot's generation grows by one each time it is opened; a reply for another is refused.
+// C2  Producers set ready bits after publishing, from the lowest level up, each level whatever the
 //     others hold; the worker clears from the top down and then looks. A set bit may be false, a
 //     published reply is never without one (recovery sets all bits after a death).
 #pragma once

@@ -17,13 +17,14 @@ class Published {
   explicit Published(const Segment& segment) : segment_(segment) {}
 
   [[nodiscard]] bool holds(uint32_t queue, BlockIndex block) {
-    const auto [at, fresh] = queues_.try_emplace(queue);
-    if (fresh) {
+    const auto met = queues_.try_emplace(queue);
+    std::unordered_set<BlockIndex>& blocks = met.first->second;
+    if (met.second) {
       if (std::optional<OwnerQueue> found = queue_of(segment_, queue)) {
-        found->for_each([&](BlockIndex b) { at->second.insert(b); });
+        found->for_each([&blocks](BlockIndex b) { blocks.insert(b); });
       }
     }
-    return at->second.contains(block);
+    return blocks.contains(block);
   }
 
  private:

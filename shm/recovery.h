@@ -1,18 +1,13 @@
-// shm/recovery.h -- returns what a dead process held. Run by the master for every death it has
-// proven.
+// shm/recovery.h -- returns what a dead process held. Run by the master for every proven death.
 //
-// R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from
-// that
+// R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from that
 //     very word: it may run beside the living, again, or twice at once, and be killed at any step.
-// R2  A worker acts on a death, stores Header::deaths in its seen_deaths, and after settled_deaths
-// has
-//     reached that number nothing more of the dead inbox comes back to it. What the dead held in
-//     hand goes back to the process whose arena it lies in (Returned::kTaken), which knows what it
-//     was for; what lay in the dead inbox goes back too, as kUnread, after every living worker has
-//     seen the death (decisions.md 4), so nothing newer overtakes it.
+// R2  What the dead held in hand goes back to the worker whose arena it lies in (Returned::kTaken),
+//     which knows what it was for. What lay in the dead inbox goes back as kUnread, after each worker
+//     has seen the death (decisions.md 4), so nothing newer overtakes it: a worker acts on a death,
+//     stores Header::deaths in its seen_deaths, and has everything back at settled_deaths.
 // R3  The row of the dead is given out again only when no stamp names it and no block of its arena
-// is
-//     in anybody's hands.
+//     is in anybody's hands.
 #pragma once
 
 #include <vector>

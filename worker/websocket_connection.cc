@@ -64,6 +64,7 @@ size_t WebSocketConnection::on_bytes(Bytes bytes) noexcept {
   if (!reading_) return 0;
   heard_ms_ = place_.now_ms;
   pinged_ms_ = 0;
+  if (connection_.output_waiting() == 0) session_.drained();  // pongs so far went out at once
   session_.feed(bytes);
   if (session_.congested()) connection_.stop_reading();  // until on_room()
   return bytes.size();
@@ -192,16 +193,15 @@ void WebSocketConnection::send(const MessageView& message) noexcept {
   const int64_t code = message.integer("code", close_code::kNormal);
   const auto wanted = static_cast<uint16_t>(code);
   const bool valid = code > 0 && code <= 0xffff && valid_close_code(wanted);
-  const std::string reason(message.text("reason").substr(0, limits::kCloseReasonBytes));
-  session_.close(valid ? wanted : close_code::kInternalError, reason);
-  close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
+  const std::string reason(message.text("reason"));  // copied: its writer may change it meanwhile
+  close(valid ? wanted : close_code::kInternalError, reason);
 }
 
 // ---- ends ---------------------------------------------------------------------------------------
 
-void WebSocketConnection::close(uint16_t code) noexcept {
+void WebSocketConnection::close(uint16_t code, std::string_view reason) noexcept {
   if (undecided_ != nullptr) return refuse({503, {}, code});
-  session_.close(code, {});
+  session_.close(code, reason);
   close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
   if (feed_ == nullptr) return;
   // The peer's close has to be read; what comes before it is dropped by the session.

@@ -60,7 +60,7 @@ class WebSocketConnection final : public Conversation,
   void decide(const MessageView& word) noexcept;
   void send(const MessageView& message) noexcept;
   void refuse(const Verdict& verdict) noexcept;  // in place of 101
-  void close(uint16_t code) noexcept;
+  void close(uint16_t code, std::string_view reason = {}) noexcept;
   void on_untaken(uint64_t now_ms) noexcept;
   void end_feed(uint16_t code, std::string_view reason) noexcept;
 
