@@ -150,12 +150,16 @@ void Connection::after_output() noexcept {
     } else if (high_water_ && waits <= limits::kOutputSoftBytes / 2) {
       high_water_ = false;
       place().slots.set_high_water(slot_, false);
-      if (const shm::ProcessIndex waiter = place().slots.take_waiter(slot_); waiter != shm::kNobody) {
-        place().layer.doorbell().ring(waiter);
-      }
+      invite_sender();
     }
   }
   if (state_ == State::kFinishing && waits == 0) linger();
+}
+
+void Connection::invite_sender() noexcept {
+  if (slot_ == kNoSlot || high_water_) return;
+  const shm::ProcessIndex waiter = place().slots.take_waiter(slot_);
+  if (waiter != shm::kNobody) place().layer.doorbell().ring(waiter);
 }
 
 // ---- input --------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ class Connection final : public Timed {
   void write(std::initializer_list<Bytes> pieces) noexcept;
   void write(Bytes bytes) noexcept { write({bytes}); }
   [[nodiscard]] size_t output_waiting() const noexcept;
+  // The slot's ring was emptied: rings whoever waits for room in it, unless the client is slow.
+  void invite_sender() noexcept;
 
   void close() noexcept { end(false); }
   void finish() noexcept;

@@ -83,13 +83,17 @@ void Dispatcher::drain_slot(uint32_t slot) noexcept {
   for (uint32_t i = 0; i < limits::kRepliesPerRound; ++i) {
     if (connections_.find(slot) != connection) return;  // gone meanwhile, its ring is not ours to read
     const std::optional<shm::Delivery> reply = place_.layer.try_receive_reply(slot);
-    if (!reply) return;
+    if (!reply) {
+      connection->invite_sender();
+      return;
+    }
     if (connection->ending()) {
       place_.counters.add(Counter::kLateAnswers);
     } else {
       connection->conversation().on_reply(*reply);
     }
   }
+  connection->invite_sender();
   place_.slots.set_ready(slot);  // perhaps more: after the others
 }
 
