@@ -1,5 +1,6 @@
-// worker/retries.h -- what waits for another process to take something, tried again each turn of the
-// loop and, while anything waits, every limits::kRetryInterval: nobody rings us when an inbox gets room.
+// worker/retries.h -- what waits for another process to take something, tried again each millisecond
+// that the loop turns and, while anything waits, every limits::kRetryInterval: nobody rings us when
+// an inbox gets room.
 #pragma once
 
 #include <cstddef>

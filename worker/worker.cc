@@ -108,6 +108,7 @@ class Worker {
   uv_poll_t bell_{};
   uv_poll_t master_{};
   uint64_t timer_at_ms_ = kNever;
+  uint64_t retried_ms_ = 0;
   bool asleep_ = false;
   bool rung_ = false;         // poll found the bell readable
   bool master_gone_ = false;
@@ -206,8 +207,13 @@ void Worker::after_sleep() noexcept {
   if (asleep_ || rung_) doorbell_.wake_up(rung_);
   asleep_ = rung_ = false;
   dispatcher_.drain();
-  place_.retries.run();
+  if (place_.now_ms != retried_ms_) {  // not more than once a millisecond, however short the turns
+    retried_ms_ = place_.now_ms;
+    place_.retries.run();
+  }
   take_orders();
+  // decisions.md 13: beyond repair, so we end what can be ended; the master makes another segment.
+  if (inheritance_.segment->header().corrupt.load(std::memory_order_relaxed) != 0) leave("segment corrupt");
   if (place_.draining) go_on_leaving();
   layer_.ring();
 }
