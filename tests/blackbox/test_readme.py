@@ -4,6 +4,7 @@ A block marked `sh` is typed into a shell of its own. A block marked `text` righ
 the command prints. The gateway's default address is exchanged for a free one, by its own variables.
 """
 
+import contextlib
 import re
 import shutil
 import signal
@@ -57,14 +58,16 @@ class Shells:
     def interrupt(self, process):
         """Ctrl-C; waits for the end of the command."""
         for pid in in_session(process.pid):
-            Handle(pid).kill(signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):  # ended by the one before it
+                Handle(pid).kill(signal.SIGINT)
         process.wait(20 * SLOWNESS)
 
     def close(self):
         """Ends what is left."""
         for process in self.open:
             for pid in in_session(process.pid):
-                Handle(pid).kill()
+                with contextlib.suppress(ProcessLookupError):
+                    Handle(pid).kill()
             process.wait()
         shutil.rmtree(self.folder)
 
