@@ -1,5 +1,6 @@
 """tests/blackbox/test_master.py -- starting and ending the gateway: options, ports, signals, traces."""
 
+import os
 import signal
 import socket
 import stat
@@ -183,8 +184,7 @@ def test_the_traces_of_a_killed_gateway_are_replaced():
     gateway = Gateway("--drain-timeout", "0.5", workers=2, demo=1)
     try:
         gateway.start()
-        for pid in gateway.pids():
-            processes.Handle(pid).kill()
+        os.killpg(gateway.process.pid, signal.SIGKILL)
         gateway.process.wait()
         assert gateway.control.is_socket()
 

@@ -5,6 +5,7 @@ the command prints. The gateway's default address is exchanged for a free one, b
 """
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -16,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from support.gateway import BUILD, ROOT, Output, own_environment
-from support.processes import Handle, in_session
 from support.waiting import SLOWNESS, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,18 +56,15 @@ class Shells:
         return process, Output(process.stdout)
 
     def interrupt(self, process):
-        """Ctrl-C; waits for the end of the command."""
-        for pid in in_session(process.pid):
-            with contextlib.suppress(ProcessLookupError):  # ended by the one before it
-                Handle(pid).kill(signal.SIGINT)
+        """Ctrl-C, which every process of the command gets; waits for its end."""
+        os.killpg(process.pid, signal.SIGINT)
         process.wait(20 * SLOWNESS)
 
     def close(self):
         """Ends what is left."""
         for process in self.open:
-            for pid in in_session(process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    Handle(pid).kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         shutil.rmtree(self.folder)
 

@@ -7,6 +7,7 @@ Each one has a folder of its own for its sockets, a free port, and a session of 
 at its end nothing may be left behind: no process, no socket file, no report of a sanitizer.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -177,8 +178,8 @@ class Gateway:
     def discard(self):
         """Ends whatever is left, whatever state it is in; for the way out of a failed test."""
         if self.process:
-            for pid in self.pids():
-                processes.Handle(pid).kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
