@@ -199,7 +199,7 @@ OwnerQueue Segment::free_queue(uint32_t process, uint32_t size_class) const noex
   CHECK(process < geometry_.processes && size_class < kClasses);
   const ArenaShape& shape = shape_of(process);
   Word* cells = at<Word>(offsets_.free_cells) +
-                uint64_t{process} * free_cells_per_process(geometry_) +
+                uint64_t{process} * free_cells_per_process_ +
                 shape.free_cells[size_class];
   const uint32_t size = shape.free_cells[size_class + 1] - shape.free_cells[size_class];
   QueueEnds& ends = at<QueueEnds>(offsets_.free_ends)[process * kClasses + size_class];

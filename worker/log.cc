@@ -4,14 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 
 namespace sluice {
 namespace {
 
-char role_text[32] = "sluice";
-size_t role_length = 6;
+std::array<char, 32> role_text{"sluice"};  // ends in a zero byte
 
 std::string_view name_of(LogLevel level) noexcept {
   switch (level) {
@@ -37,7 +37,7 @@ class Line {
   void add(int64_t number) noexcept {
     char digits[24];
     const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-    add({digits, static_cast<size_t>(end - digits)});
+    add({digits, std::min(static_cast<size_t>(end - digits), sizeof digits)});
   }
   void add_escaped(std::string_view text) noexcept {
     static constexpr char kHex[] = "0123456789abcdef";
@@ -76,8 +76,9 @@ bool plain(std::string_view text) noexcept {
 }  // namespace
 
 void set_log_role(std::string_view role) noexcept {
-  role_length = std::min(role.size(), sizeof role_text - 1);
-  std::memcpy(role_text, role.data(), role_length);
+  const size_t length = std::min(role.size(), role_text.size() - 1);
+  std::memcpy(role_text.data(), role.data(), length);
+  role_text[length] = '\0';
 }
 
 size_t format_log_line(std::span<char> out, LogLevel level, std::string_view role, int64_t pid,
@@ -115,7 +116,7 @@ size_t format_log_line(std::span<char> out, LogLevel level, std::string_view rol
 
 void log_event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) noexcept {
   char line[kLogLineBytes];
-  const size_t size = format_log_line(line, level, {role_text, role_length}, ::getpid(), event,
+  const size_t size = format_log_line(line, level, role_text.data(), ::getpid(), event,
                                       {fields.begin(), fields.size()});
   // A log that nobody can write to must not stop the gateway: what is refused is lost.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, size);
