@@ -107,6 +107,8 @@ void HttpConnection::answer(Exchange& exchange, const Verdict& verdict) noexcept
   } else {
     write_own_answer(verdict.status, verdict.extra, exchange.to, exchange.answer, exchange.ahead);
     ahead_bytes_ += exchange.ahead.size();
+    // Refused before its turn: nothing of it may be published any more.
+    if (receiving_ == &exchange) drop_body();
   }
   advance();
 }
@@ -175,10 +177,7 @@ void HttpConnection::advance() noexcept {
 
 void HttpConnection::close_front() noexcept {
   Exchange& exchange = *exchanges_.front();
-  if (receiving_ == &exchange) {  // what still comes of it is read and dropped
-    discarding_ = !body_->complete;
-    end_body();
-  }
+  if (receiving_ == &exchange) drop_body();
   release(exchange);
   ahead_bytes_ -= exchange.ahead.size();
   exchanges_.pop_front();

@@ -280,6 +280,12 @@ void HttpConnection::end_body() noexcept {
   body_ = nullptr;
 }
 
+// The request is answered: what still comes of it is read and dropped.
+void HttpConnection::drop_body() noexcept {
+  discarding_ = !body_->complete;
+  end_body();
+}
+
 // decisions.md 26. A 100 is bytes of this exchange: it, too, waits for its turn.
 void HttpConnection::try_continue() noexcept {
   if (receiving_ == nullptr || !receiving_->owes_continue) return;

@@ -56,6 +56,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void publish(Exchange& exchange, shm::Claim& claim, size_t length) noexcept;
   void pump_body() noexcept;
   void end_body() noexcept;
+  void drop_body() noexcept;
   void try_continue() noexcept;
   void pause() noexcept;
   void resume_if_free() noexcept;

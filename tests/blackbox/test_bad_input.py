@@ -169,6 +169,19 @@ def test_answers_already_due_go_out_before_the_refusal(watched):
         assert client.is_closed()
 
 
+def test_a_request_refused_behind_another_never_reaches_a_consumer():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as rogue, gateway.connect() as client:
+        client.request("GET", "/rogue/hold")
+        rogue.wait_taken(1)
+        client.request("POST", "/refused?" + "&" * 1000, body=b"its body comes nevertheless")
+        client.request("GET", "/plain")
+        taken = rogue.wait_taken(2)
+        assert gateway.get("/rogue/answer-held").body == b"plain"
+
+        assert [client.read_response().status for _ in range(3)] == [200, 400, 200]
+        assert taken == ["http.request GET /rogue/hold", "http.request GET /plain"]
+
+
 def test_a_head_that_never_ends_times_out():
     with Gateway("--header-timeout", "0.2") as gateway, gateway.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost:")
