@@ -110,7 +110,8 @@ void WebSocketConnection::on_ready() noexcept {
 }
 
 void WebSocketConnection::on_reply(const shm::Delivery& reply) noexcept {
-  if (feed_ == nullptr || session_.closed()) {
+  // The ring may hold what was meant for an earlier request of this connection, or of this slot.
+  if (feed_ == nullptr || session_.closed() || reply.about() != connection_.address(0)) {
     place_.counters.add(Counter::kLateAnswers);
     return;
   }

@@ -38,6 +38,17 @@ def test_a_request_not_answered_in_time_is_504_and_its_late_answer_goes_nowhere(
         rogue.wait_said(r"answered late")
 
 
+def test_the_late_answer_to_a_request_never_reaches_the_websocket_its_connection_became():
+    with Gateway("--answer-timeout", "0.3", demo=0) as gateway, Rogue(gateway) as rogue, gateway.connect() as client:
+        assert client.exchange("GET", "/rogue/hold").status == 504
+        websocket = WebSocket.opened(gateway, "/rogue/ws", client=client)
+        rogue.wait_taken(2)
+
+        assert gateway.get("/rogue/answer-held").body == b"plain"
+
+        websocket.echo("only what is meant for it")
+
+
 def test_a_killed_consumers_request_is_502_at_once_and_the_next_is_answered_by_another():
     with Gateway(demo=0) as gateway, Rogue(gateway) as first, gateway.connect() as client:
         client.request("GET", "/rogue/hold")

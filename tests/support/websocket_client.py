@@ -29,10 +29,13 @@ def frame(opcode, payload=b"", fin=True, mask=b"\x37\xfa\x21\x3d", reserved=0, l
 
 
 class WebSocket:
-    """One client connection after its handshake; pings are answered while a message is awaited."""
+    """One client connection after its handshake; pings are answered while a message is awaited.
 
-    def __init__(self, gateway, target="/ws", headers=(), timeout=10.0):
-        self.client = gateway.connect(timeout)
+    On a connection of its own, or on `client`, where HTTP was spoken before.
+    """
+
+    def __init__(self, gateway, target="/ws", headers=(), timeout=10.0, client=None):
+        self.client = client or gateway.connect(timeout)
         self.key = base64.b64encode(os.urandom(16)).decode()
         pairs = list(headers.items()) if isinstance(headers, dict) else list(headers)
         self.response = self.client.exchange("GET", target, [
@@ -40,9 +43,9 @@ class WebSocket:
             ("Sec-WebSocket-Key", self.key), *pairs])
 
     @classmethod
-    def opened(cls, gateway, target="/ws", headers=(), timeout=10.0):
+    def opened(cls, gateway, target="/ws", headers=(), timeout=10.0, client=None):
         """A connection whose handshake succeeded, or a failure that says why not."""
-        websocket = cls(gateway, target, headers, timeout)
+        websocket = cls(gateway, target, headers, timeout, client)
         accept = base64.b64encode(hashlib.sha1(websocket.key.encode() + _GUID).digest()).decode()
         assert websocket.response.status == 101, websocket.response
         assert websocket.response.header("sec-websocket-accept") == accept
