@@ -167,7 +167,7 @@ void HttpConnection::advance() noexcept {
   if (connection_.ending()) return;
   if (exchanges_.empty()) {
     idle_since_ms_ = place_.now_ms;
-    if (last_ || connection_.ended()) {
+    if (last_ || connection_.ended() || (place_.draining && session_.idle())) {
       connection_.finish();
       return;
     }

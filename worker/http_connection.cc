@@ -106,6 +106,10 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     answer(exchange, {verdict.status, verdict.extra, 0});
     return true;
   }
+  if (place_.draining) {  // it would only be told to go away
+    answer(exchange, verdict_on(Trouble::kLeaving));
+    return true;
+  }
   auto next = std::make_unique<WebSocketConnection>(connection_);
   const Result<void> announced = next->announce(head, *verdict.handshake);
   if (!announced.ok()) {
@@ -208,7 +212,10 @@ void HttpConnection::on_body(Bytes piece) noexcept {
 
 void HttpConnection::on_complete() noexcept {
   discarding_ = false;
-  if (receiving_ == nullptr) return;
+  if (receiving_ == nullptr) {
+    if (place_.draining && exchanges_.empty()) connection_.finish();
+    return;
+  }
   body_->complete = true;
   if (body_->way == IncomingBody::Way::kStream) {
     pump_body();

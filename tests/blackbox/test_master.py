@@ -11,7 +11,7 @@ import pytest
 
 from support import processes
 from support.gateway import PROGRAM, Gateway, own_environment
-from support.http_client import Closed
+from support.http_client import Closed, request_bytes
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
@@ -90,6 +90,34 @@ def test_no_new_connection_is_taken_while_it_ends():
         wait_until(closed, "the listener closes")
 
         assert client.read_response().status == 200
+
+
+def test_a_stream_that_began_before_the_end_is_the_last_of_its_connection():
+    with Gateway("--drain-timeout", "60", workers=1, demo=1) as gateway, gateway.connect() as client:
+        client.request("GET", "/stream")
+        assert client.read_head().header("connection") is None
+        gateway.process.send_signal(signal.SIGTERM)
+
+        while client.read_chunk():
+            pass
+
+        assert client.is_closed()
+
+
+def test_no_websocket_is_opened_while_it_ends():
+    with Gateway("--drain-timeout", "60", workers=1, demo=1) as gateway, gateway.connect() as client:
+        head = request_bytes("GET", "/ws", [
+            ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+        client.send(head[:-2])
+        assert gateway.get("/").status == 200
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.output.wait_for("worker_leaving")
+
+        client.send(head[-2:])
+
+        assert client.read_response().status == 503
+        assert client.is_closed()
 
 
 def test_websockets_are_told_to_go_away():
