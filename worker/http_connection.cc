@@ -2,6 +2,7 @@
 #include "worker/http_connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/limits.h"
 #include "worker/http_farewell.h"
@@ -200,7 +201,10 @@ void HttpConnection::begin_body(const RequestHead& head, Exchange& exchange) noe
 
 void HttpConnection::on_body(Bytes piece) noexcept {
   if (receiving_ == nullptr) return;  // answered already: read and dropped
-  receiving_->owes_continue = false;  // the client did not wait
+  // The client did not wait for its 100: no hold runs before the message is out.
+  if (std::exchange(receiving_->owes_continue, false) && !receiving_->published) {
+    receiving_->hold_until_ms = kNever;
+  }
   IncomingBody& body = *body_;
   body.bytes.append(as_text(piece));
   if (body.way == IncomingBody::Way::kInline && body.bytes.size() > limits::kInlineBodyBytes) {

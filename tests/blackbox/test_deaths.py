@@ -28,6 +28,16 @@ def test_a_held_request_is_answered_when_a_consumer_comes():
             assert client.read_response().body == b"plain"
 
 
+def test_a_slow_upload_that_waited_for_no_100_is_not_held_against():
+    with Gateway("--hold-timeout", "0.3", demo=0) as gateway, gateway.connect() as client:
+        client.request("POST", "/plain", [("Expect", "100-continue"), ("Content-Length", "2")], b"a")
+        assert gateway.get("/").status == 503  # by now the hold of both is over
+        with Rogue(gateway):
+            client.send(b"b")
+
+            assert client.read_response().status == 200
+
+
 def test_a_request_not_answered_in_time_is_504_and_its_late_answer_goes_nowhere():
     with Gateway("--answer-timeout", "0.3", demo=0) as gateway, Rogue(gateway) as rogue:
         with gateway.connect() as client:
