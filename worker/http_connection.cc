@@ -67,6 +67,7 @@ void HttpConnection::pause() noexcept {
 
 void HttpConnection::resume_if_free() noexcept {
   if (!paused_ || last_ || connection_.ending()) return;
+  if (connection_.output_waiting() > limits::kOutputSoftBytes) return;  // on_room() comes here again
   // Half way down: not one start and stop for every answer.
   if (exchanges_.size() > limits::kPipelinedRequests / 2) return;
   if (body_ != nullptr && (body_->complete || body_->bytes.size() >= limits::kBodyChunkBytes)) return;
@@ -96,7 +97,11 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
   } else {
     send_head(head, exchange);
   }
-  if (!connection_.ending() && exchanges_.size() >= limits::kPipelinedRequests) pause();
+  if (connection_.ending()) return;
+  if (exchanges_.size() >= limits::kPipelinedRequests ||
+      connection_.output_waiting() > limits::kOutputHardBytes) {
+    pause();
+  }
 }
 
 bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange) noexcept {

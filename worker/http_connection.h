@@ -4,8 +4,9 @@
 // H1  An exchange is opened by a head, or by a refusal; it is closed by its answer's last byte. Answers
 //     leave in the order of heads.
 // H2  A message is published once, whole, and its block held until its exchange is closed.
-// H3  The session is paused while a body waits for its taker, and while limits::kPipelinedRequests
-//     answers are due; what the client sends meanwhile stays in the socket.
+// H3  The session is paused while a body waits for its taker, while limits::kPipelinedRequests
+//     answers are due, and while limits::kOutputHardBytes wait for a client that does not read; what
+//     it sends meanwhile stays in the socket.
 #pragma once
 
 #include <memory>
@@ -28,7 +29,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
 
   [[nodiscard]] size_t on_bytes(Bytes bytes) noexcept override;
   void on_end() noexcept override;
-  void on_room() noexcept override {}
+  void on_room() noexcept override { resume_if_free(); }
   void on_gone() noexcept override;
   void on_ready() noexcept override {}
   void on_reply(const shm::Delivery& reply) noexcept override;

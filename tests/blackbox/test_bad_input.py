@@ -8,6 +8,7 @@ import pytest
 
 from rogue import Rogue
 from support.gateway import Gateway
+from support.http_client import request_bytes
 
 BEHIND = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 HOST = b"Host: x\r\n"
@@ -167,6 +168,18 @@ def test_answers_already_due_go_out_before_the_refusal(watched):
 
         assert statuses == [200, 200, 200, 400]
         assert client.is_closed()
+
+
+def test_a_client_that_reads_no_answers_is_not_read_on():
+    request = request_bytes("GET", "/?" + "&" * 1000)  # refused, and the connection kept
+    with Gateway(demo=0) as gateway, gateway.connect(1) as client:
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 512 << 20:
+                sent += client.socket.send(request * 64)
+
+        for _ in range(sent // len(request)):
+            assert client.read_response().status == 400
 
 
 def test_a_request_refused_behind_another_never_reaches_a_consumer():
