@@ -295,6 +295,8 @@ void HttpConnection::on_clock(uint64_t now_ms) noexcept {
     }
   }
   if (!exchanges_.empty() || !session_.idle()) return;
+  // While it still takes the last answer it is not idle; a client that takes nothing is cut elsewhere.
+  if (connection_.output_waiting() > 0) idle_since_ms_ = now_ms;
   const auto patience = fresh_ ? place_.settings.header_timeout : place_.settings.keepalive_timeout;
   if (now_ms >= idle_since_ms_ + ms(patience)) connection_.close();
 }

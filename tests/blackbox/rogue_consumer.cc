@@ -114,6 +114,9 @@ class Rogue {
       result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", content}});
       say("refused:", words(result));
       result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", words(result)}});
+    } else if (asked == "large") {
+      const std::string content(size_t{12} << 20, 'x');
+      result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", content}});
     } else if (asked == "bad-channel") {
       result = consumer_.try_send("no such\nname", Fields{{"content", "x"}});
       result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", words(result)}});

@@ -44,6 +44,18 @@ def test_an_answer_too_large_is_an_error_to_its_sender(gateway):
     assert ask(gateway, "too-large").body == b"message too large"
 
 
+def test_a_client_that_takes_its_answer_slowly_is_not_idle():
+    with Gateway("--keepalive-timeout", "0.2", demo=0) as gateway, Rogue(gateway), gateway.connect() as client:
+        client.request("GET", "/rogue/large")
+        length = int(client.read_head().header("content-length"))
+        for _ in range(2):
+            with gateway.connect() as beside:
+                assert beside.exchange("GET", "/plain").status == 200
+                assert beside.is_closed()  # idle for as long as our answer waits
+
+        assert len(client.read_exactly(length)) == length
+
+
 def test_an_invalid_channel_name_is_an_error_to_its_sender(gateway):
     assert ask(gateway, "bad-channel").body == b"invalid channel name"
 
