@@ -94,7 +94,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kWithdrawn, "withdrawn", "taken back, the client had left"},
     {Counter::kHttpDisconnects, "http_disconnects", "sent"},
     {Counter::kWebSocketDisconnects, "websocket_disconnects", "sent"},
-    {Counter::kResent, "resent", "receives handed back by recovery and sent again"},
+    {Counter::kResent, "resent", "receives and disconnects handed back by recovery and sent again"},
 }};
 
 constexpr bool counter_table_in_order() noexcept {

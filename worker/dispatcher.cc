@@ -2,6 +2,7 @@
 #include "worker/dispatcher.h"
 
 #include "protocol/limits.h"
+#include "worker/leftovers.h"
 
 namespace sluice {
 
@@ -49,18 +50,24 @@ void Dispatcher::drain_inbox() noexcept {
 void Dispatcher::hand_back(shm::Delivery& returned) noexcept {
   Connection* connection = connections_.find(returned.about());
   if (connection == nullptr || connection->ending()) {
-    static_cast<void>(place_.departures.take_back(returned));  // else nobody misses it
+    take_leave(returned);
     return;
   }
   // What the dead published before it died counts first: its answer may be whole.
   drain_slot(connection->slot());
   connection = connections_.find(returned.about());
   if (connection == nullptr || connection->ending()) {
-    static_cast<void>(place_.departures.take_back(returned));
+    take_leave(returned);
     return;
   }
   const Connection::Turn turn(*connection);
   connection->conversation().on_returned(returned);
+}
+
+// Of a connection that is gone: what nobody claims and nobody has to be told is dropped.
+void Dispatcher::take_leave(shm::Delivery& returned) noexcept {
+  if (place_.departures.take_back(returned) || !Leftovers::takes(place_, returned)) return;
+  place_.departures.add(std::make_unique<Leftovers>(place_, returned));
 }
 
 void Dispatcher::drain_replies() noexcept {

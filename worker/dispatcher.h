@@ -26,6 +26,7 @@ class Dispatcher {
   void drain_replies() noexcept;
   void drain_slot(uint32_t slot) noexcept;
   void hand_back(shm::Delivery& returned) noexcept;
+  void take_leave(shm::Delivery& returned) noexcept;
   [[nodiscard]] uint64_t deaths() const noexcept;
 
   Workplace& place_;

@@ -184,8 +184,6 @@ bool WebSocketFeed::take_back(shm::Delivery& returned) noexcept {
     } else {
       place_.counters.add(Counter::kReceivesLost);
     }
-  } else if (returned.header().channel == place_.channels.websocket_disconnect) {
-    // The last message there is: its reader is gone, and with it who would want to know.
   }
   return true;
 }

@@ -212,6 +212,24 @@ def test_a_dead_workers_websockets_get_their_disconnect_once_with_1006():
         websocket.drop()
 
 
+def test_what_lay_unread_of_a_lost_websocket_goes_to_another_consumer_in_order():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as first:
+        websocket = WebSocket.opened(gateway, "/rogue/ws")
+        websocket.echo("owned")
+        with Rogue(gateway) as second:
+            first.process.send_signal(signal.SIGSTOP)
+            for number in range(5):
+                websocket.send_text(f"note {number}")
+            websocket.send_close()
+            assert websocket.read_close()[0] == 1000
+
+            first.kill()
+
+            assert second.wait_taken(6) == [
+                *(f"websocket.receive  /rogue/ws note {number}" for number in range(5)),
+                "websocket.disconnect  /rogue/ws 1000"]
+
+
 def test_a_worker_killed_again_and_again_always_comes_back():
     with Gateway(workers=1) as gateway:
         for _ in range(4):
