@@ -54,7 +54,8 @@ class Browser:
              "--disable-backgrounding-occluded-windows",
              f"--user-data-dir={self.folder}/profile", "--remote-debugging-pipe", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False,
-            start_new_session=True, preexec_fn=as_three_and_four, env={**os.environ, "HOME": self.folder})
+            start_new_session=True, preexec_fn=as_three_and_four,
+            env={**os.environ, "HOME": self.folder, "TMPDIR": self.folder})
         os.close(ours[0])
         os.close(theirs[1])
         self._to, self._from = ours[1], theirs[0]
