@@ -85,7 +85,7 @@ std::vector<ProcessName> SharedMemory::arenas() const {
 std::vector<ProcessName> SharedMemory::advance() {
   std::vector<ProcessName> freed = recovery_->advance();
   for (const ProcessName& name : freed) {
-    arenas_->retire(name.index);
+    arenas_->retire(name);
     arenas_by_row_.erase(name.index);
   }
   return freed;

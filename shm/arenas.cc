@@ -44,8 +44,10 @@ Result<void> Arenas::map(ProcessIndex process, uint32_t incarnation, Fd memfd) n
   return {};
 }
 
-void Arenas::retire(ProcessIndex process) noexcept {
-  if (process < mappings_.size() && process != me_) mappings_[process].region.reset();
+void Arenas::retire(ProcessName name) noexcept {
+  if (name.index >= mappings_.size() || name.index == me_) return;
+  Mapping& mapping = mappings_[name.index];
+  if (mapping.incarnation == name.incarnation) mapping.region.reset();
 }
 
 void Arenas::retire_gone() noexcept {
@@ -55,7 +57,7 @@ void Arenas::retire_gone() noexcept {
     const auto state = static_cast<ProcessState>(
         static_cast<uint32_t>(record.life.load(std::memory_order_acquire)));
     if (state == ProcessState::kFree || incarnation_of(record) != mappings_[process].incarnation) {
-      retire(process);
+      retire({process, mappings_[process].incarnation});
     }
   }
 }

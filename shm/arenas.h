@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "shm/process_table.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
@@ -31,7 +32,8 @@ class Arenas {
   void map_own(int memfd);
   // Maps another's read-only. kSegmentCorrupt when the memfd is not what it must be.
   [[nodiscard]] Result<void> map(ProcessIndex process, uint32_t incarnation, Fd memfd) noexcept;
-  void retire(ProcessIndex process) noexcept;
+  // Unmaps that incarnation's; its row may have another by now, whose arena stays.
+  void retire(ProcessName name) noexcept;
   // Unmaps the arenas of incarnations that are over.
   void retire_gone() noexcept;
 

@@ -264,7 +264,7 @@ void Worker::take_orders() noexcept {
     const bool listener = packet.number < acceptors_.size();
     switch (packet.word) {
       case shm::AttachWord::kArenaGone:
-        arenas_.retire(static_cast<shm::ProcessIndex>(packet.process));
+        arenas_.retire({static_cast<shm::ProcessIndex>(packet.process), packet.incarnation});
         break;
       case shm::AttachWord::kDrain: leave("told to"); break;
       case shm::AttachWord::kQuit: quit(); break;

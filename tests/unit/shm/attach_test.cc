@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "shm/clock.h"
+#include "tests/support/shm_world.h"
 
 namespace {
 
@@ -166,6 +167,26 @@ TEST_CASE("what is no packet of ours is malformed, and its descriptors are close
 
   CHECK(receive_packet(b.process.get(), 0).error() == Error::kMessageMalformed);
   CHECK(open_descriptors() == open);
+}
+
+TEST_CASE("late word of an arena's end leaves mapped what its row has by now") {
+  sluice::tests::World world;
+  sluice::tests::WorldArenas source(world);
+  Arenas arenas(world.segment(), world.join(Role::kWorker).index, &source);
+  const ProcessName first = world.join(Role::kConsumer);
+  world.table().set_dead(first);
+  world.table().set_free(first);
+  const ProcessName second = world.join(Role::kConsumer);
+  REQUIRE(second.index == first.index);
+  const BlockIndex block = world.segment().block_at(second.index, 0, 0);
+  REQUIRE_FALSE(arenas.payload(block).empty());
+  source.silent = true;  // it was pushed once, and given away
+
+  arenas.retire(first);
+  CHECK_FALSE(arenas.payload(block).empty());
+
+  arenas.retire(second);
+  CHECK(arenas.payload(block).empty());
 }
 
 TEST_CASE("a worker finds the arenas that were pushed, and only of that incarnation") {
