@@ -125,7 +125,9 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
   }
   exchanges_.pop_back();
   session_.switch_protocol();
-  connection_.become(std::move(next));
+  WebSocketConnection& websocket = *next;
+  connection_.become(std::move(next));  // before a write that may fail: then it is told
+  websocket.answer(*verdict.handshake);
   return true;
 }
 

@@ -42,12 +42,15 @@ Result<void> WebSocketConnection::announce(const RequestHead& head, const Handsh
     undecided_->handshake.accept = handshake.accept;
     undecided_->subprotocols.assign(handshake.subprotocols.begin(), handshake.subprotocols.end());
     undecided_->until_ms = place_.now_ms + ms(place_.settings.hold_timeout + limits::kAcceptTimeout);
-    return {};
   }
+  return {};
+}
+
+void WebSocketConnection::answer(const Handshake& handshake) noexcept {
+  if (undecided_ != nullptr) return;
   place_.text.clear();
   write_switching(handshake, {}, {}, place_.text);
   connection_.write(as_bytes(place_.text));
-  return {};
 }
 
 // ---- input --------------------------------------------------------------------------------------
@@ -165,6 +168,7 @@ void WebSocketConnection::decide(const MessageView& word) noexcept {
   write_switching(undecided_->handshake, subprotocol, lines, place_.text);
   connection_.write(as_bytes(place_.text));
   undecided_.reset();
+  if (feed_ == nullptr) return;  // the client was gone, the write told us
   feed_->look_at_owner();
   begin_reading_if_taken();
   if (decision == FirstWord::kAcceptAndSend) send(word);

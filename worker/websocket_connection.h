@@ -25,8 +25,10 @@ class WebSocketConnection final : public Conversation,
   explicit WebSocketConnection(Connection& connection);
   ~WebSocketConnection() override;
 
-  // Publishes the connect and answers 101. On an error nothing happened; answer otherwise.
+  // Publishes the connect. On an error nothing happened; answer otherwise.
   [[nodiscard]] Result<void> announce(const RequestHead& head, const Handshake& handshake);
+  // Then, once the connection knows us: answers 101, where it is ours to answer.
+  void answer(const Handshake& handshake) noexcept;
 
   [[nodiscard]] size_t on_bytes(Bytes bytes) noexcept override;
   void on_end() noexcept override;

@@ -79,6 +79,9 @@ class Rogue {
     }
     say("took", line);
     if (message.kind() == MessageKind::kHttpRequest) answer(message, path);
+    if (message.kind() == MessageKind::kWebSocketConnect && path == "/rogue/accept-at-length") {
+      accept_at_length(message);
+    }
     if (message.kind() == MessageKind::kWebSocketReceive) {
       receive(message, message.fields().text("content"));
     }
@@ -182,6 +185,16 @@ class Rogue {
     }
     for (const auto& address : near) say("foreign:", words(consumer_.try_send(address, evil)));
     const Result<void> result = plain(consumer_, message);
+    if (!result.ok()) say("not sent:", words(result));
+  }
+
+  // More header lines than a worker gathers before it writes.
+  void accept_at_length(const Message& message) {
+    const std::string value(7000, 'a');
+    const std::array<sluice::Value, 4> values{value, value, value, value};
+    const std::array headers{sluice::Pair{"X-Long", std::span<const sluice::Value>(values)}};
+    const Result<void> result = consumer_.reply(
+        message, Fields{{"accept", true}, {"headers", std::span<const sluice::Pair>(headers)}});
     if (!result.ok()) say("not sent:", words(result));
   }
 

@@ -1,13 +1,15 @@
 """tests/blackbox/test_deaths.py -- processes die at the worst moment; only what messages.md allows is lost."""
 
 import signal
+import socket
+import struct
 import time
 
 import pytest
 
 from rogue import Rogue
 from support.gateway import Gateway
-from support.http_client import Closed
+from support.http_client import Closed, request_bytes
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
@@ -228,6 +230,67 @@ def test_what_lay_unread_of_a_lost_websocket_goes_to_another_consumer_in_order()
             assert second.wait_taken(6) == [
                 *(f"websocket.receive  /rogue/ws note {number}" for number in range(5)),
                 "websocket.disconnect  /rogue/ws 1000"]
+
+
+UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+
+
+def is_refused(gateway):
+    """Whether a request is answered with 503 at once."""
+    try:
+        with gateway.connect(0.2) as client:
+            return client.exchange("GET", "/").status == 503
+    except TimeoutError:
+        return False
+
+
+def reset(client):
+    """Closes with a reset: a write to it fails from now on."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_a_client_gone_before_its_101_is_written_has_no_websocket():
+    with Gateway("--hold-timeout", "60", demo=0) as gateway, gateway.connect() as client:
+        held = [gateway.connect() for _ in range(17)]
+        for each in held:
+            each.send(request_bytes("GET", "/held") * 64)
+        wait_until(lambda: is_refused(gateway), "the channel is full: 503 for all others")
+        sizes = []
+        for method in ("GET", "HEAD"):
+            client.request(method, "/")
+            sizes.append(len(client.read_until(b"\r\n\r\n")) + len(client.read_exactly(24 if method == "GET" else 0)))
+        # So many answers in one turn of the worker that the 101 behind them is what makes it write.
+        gets, heads = next((g, h) for g in range(100, 0, -1) for h in range(100)
+                           if 16384 - 100 < g * sizes[0] + h * sizes[1] <= 16384)
+        worker = gateway.kill("worker", 0, signal.SIGSTOP)
+        client.send(request_bytes("GET", "/") * gets + request_bytes("HEAD", "/") * heads
+                    + request_bytes("GET", "/rogue/ws", UPGRADE))
+        reset(client)
+        gateway.kill_pid(worker, signal.SIGCONT)
+
+        with Rogue(gateway) as rogue:
+            wait_until(lambda: gateway.get("/plain").status == 200, "the channel has room again")
+            assert gateway.get("/plain").status == 200
+            assert not [line for line in rogue.taken() if line.startswith("websocket")]
+        for each in held:
+            each.close()
+
+
+def test_a_client_gone_before_its_consumer_accepts_harms_nobody():
+    with Gateway("--accept", "consumer", demo=0) as gateway, Rogue(gateway) as rogue, gateway.connect() as client:
+        workers = gateway.wait_role("worker", 1)
+        rogue.process.send_signal(signal.SIGSTOP)
+        client.request("GET", "/rogue/accept-at-length", UPGRADE)
+        with gateway.connect() as behind:
+            behind.request("GET", "/plain")
+            reset(client)
+            rogue.process.send_signal(signal.SIGCONT)
+
+            assert behind.read_response().body == b"plain"
+        assert "websocket.disconnect  /rogue/accept-at-length 1006" in rogue.wait_taken(3)
+        assert gateway.wait_role("worker", 1) == workers
 
 
 def test_a_worker_killed_again_and_again_always_comes_back():
