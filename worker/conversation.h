@@ -34,8 +34,8 @@ class Conversation {
   // Processes died: Header::deaths is `deaths` now.
   virtual void on_deaths(uint64_t deaths) noexcept = 0;
 
-  // The worker leaves: end by `until_ms`, as politely as the protocol can.
-  virtual void leave(uint64_t until_ms) noexcept = 0;
+  // The worker leaves: finish what is open; what would stay open by itself ends at `at_ms`, politely.
+  virtual void leave(uint64_t at_ms) noexcept = 0;
   // Acts on what is due.
   virtual void on_clock(uint64_t now_ms) noexcept = 0;
   // When on_clock() has something to do next; kNever for never.

@@ -35,7 +35,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void on_reply(const shm::Delivery& reply) noexcept override;
   void on_returned(shm::Delivery& returned) noexcept override;
   void on_deaths(uint64_t) noexcept override {}  // what a taker held comes back by itself
-  void leave(uint64_t until_ms) noexcept override;
+  void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
   [[nodiscard]] uint64_t next_deadline() const noexcept override;
 

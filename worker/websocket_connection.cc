@@ -264,12 +264,9 @@ void WebSocketConnection::on_deaths(uint64_t deaths) noexcept {
   if (reading_ && feed_ != nullptr && !session_.close_sent() && !feed_->pump()) hold_input();
 }
 
-void WebSocketConnection::leave(uint64_t until_ms) noexcept {
+void WebSocketConnection::leave(uint64_t at_ms) noexcept {
   if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
-  // Spread over four fifths of the time, so that clients do not all come back in one moment.
-  const uint64_t span = until_ms > place_.now_ms ? (until_ms - place_.now_ms) / 5 * 4 : 0;
-  const uint64_t share = connection_.slot() * 2654435761u % 1024;
-  leave_at_ms_ = place_.now_ms + span * share / 1024;
+  leave_at_ms_ = at_ms;
 }
 
 // ---- time ---------------------------------------------------------------------------------------

@@ -295,10 +295,16 @@ void Worker::go_on_leaving() noexcept {
     for (const auto& acceptor : acceptors_) acceptor->stop();
     // The inherited descriptors too: while we hold one the port stays busy, and clients wait in vain.
     for (InheritedListener& listener : inheritance_.listeners) ::close(std::exchange(listener.fd, -1));
-    connections_.for_each([this](Connection& connection) {
+    // Ends are spread, so that clients do not all come back in one moment: one a millisecond, or as
+    // many as four fifths of the drain time need.
+    const uint64_t spread = std::min<uint64_t>(
+        connections_.size(), ms(inheritance_.settings.drain_timeout) / 5 * 4);
+    uint64_t nth = 0;
+    connections_.for_each([&](Connection& connection) {
+      const uint64_t at_ms = place_.now_ms + nth++ * spread / connections_.size();
       if (connection.ending()) return;
       const Connection::Turn turn(connection);
-      connection.conversation().leave(place_.drain_until_ms);
+      connection.conversation().leave(at_ms);
     });
     // So that the loop wakes for the end of the drain time, whatever else it waits for.
     uv_timer_start(&drain_timer_, [](uv_timer_t*) {}, ms(inheritance_.settings.drain_timeout), 0);
