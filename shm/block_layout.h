@@ -90,7 +90,7 @@ struct alignas(8) PayloadHeader {
   uint32_t incarnation;   // of `worker`
   uint32_t slot;
   uint32_t slot_generation;
-  uint32_t ordinal;         // the request's; of a WebSocket receive its order
+  uint32_t ordinal;         // the request's; 0 of a WebSocket
   uint32_t answered_block;  // of a reply: the request's block and its generation, as the consumer
                             // saw them
   uint64_t answered_generation;
