@@ -79,7 +79,8 @@ Result<void> parse_case(const MessageView& message, Encoder& encoder) {
     encoder.key("headers");
     encode_headers(headers, encoder);
   } else {
-    CHECK(!"a kind of case that is known");
+    constexpr bool kKnownKind = false;
+    CHECK(kKnownKind);
   }
   encoder.end_map();
   return {};
