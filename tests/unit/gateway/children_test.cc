@@ -39,9 +39,10 @@ struct Program {
   std::string path;
 };
 
-// The waiting shell's own child would outlive it: it is ended with it.
+// Waits inside the shell: a program it waited for would outlive a shell that is killed.
 constexpr const char* kListens =
-    "trap 'kill $!; exit 0' TERM\nsleep 100 &\necho $$ >> $1/pids\nwait $!\n";
+    "trap 'exit 0' TERM\nmkfifo $1/$$\nexec 3<>$1/$$\necho $$ >> $1/pids\n"
+    "while :; do read -r _ <&3; done\n";
 
 TEST_CASE("each child runs the program with the control path") {
   const Program program(kListens);
