@@ -1,5 +1,6 @@
 """tests/blackbox/test_websocket.py -- RFC 6455 as a client sees it, echoed by the demo consumer."""
 
+import json
 import os
 import struct
 
@@ -273,7 +274,11 @@ def test_many_connections_echo_side_by_side(gateway):
 
 
 def test_chat_tells_everybody_what_one_says(gateway):
-    listeners = [WebSocket.opened(gateway, "/chat") for _ in range(4)]
+    names = {f"listener {i}" for i in range(4)}
+    listeners = [WebSocket.opened(gateway, f"/chat?name=listener+{i}") for i in range(4)]
+    # Processes tell each other: who speaks is heard by those its own process knows of.
+    while not names <= set(json.loads(listeners[0].read_message()).get("names", [])):
+        pass
 
     listeners[0].send_text("hello all")
 

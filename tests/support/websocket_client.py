@@ -83,9 +83,12 @@ class WebSocket:
     def read_message(self):
         """The next message: str or bytes; or ("close", code, reason). Answers pings on the way."""
         pieces, kind = [], None
+        pings = 0  # each puts the socket's own time-out off
         while True:
             opcode, fin, payload = self.read_frame()
             if opcode == PING:
+                pings += 1
+                assert pings < 4, "pings, and no message"
                 self.send(frame(PONG, payload))
             elif opcode == CLOSE:
                 code = struct.unpack(">H", payload[:2])[0] if payload else None
