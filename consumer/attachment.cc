@@ -15,7 +15,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kQuickNs = std::chrono::nanoseconds(limits::kQuickMessage).count();
 constexpr size_t kLargestBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
 // Room when a full channel or an exhausted arena is waited on: nobody promises to ring for it.
 constexpr uint64_t kLookAgainNs = 1'000'000;
@@ -67,7 +66,7 @@ MessageKind kind_of(std::string_view channel) noexcept {
 
 // ---- joining and leaving ------------------------------------------------------------------------
 
-Attachment::Attachment(Welcome welcome)
+Attachment::Attachment(Welcome welcome, const Pace::Rules& pace)
     : control_(std::move(welcome.control)),
       number_(welcome.number),
       forks_(forks.load(std::memory_order::relaxed)),
@@ -78,7 +77,7 @@ Attachment::Attachment(Welcome welcome)
       layer_(segment_, arenas_, doorbell_, welcome.me),
       epoll_(watch({doorbell_.poll_fd(), control_.get()})),
       channels_(segment_.geometry().channels),
-      average_ns_(kQuickNs + 1) {  // until we know better
+      pace_(pace) {
   count_forks();
   arenas_.map_own(welcome.arena.get());
   keep_from_children(&segment_.header(), segment_.offsets().total);
@@ -162,7 +161,7 @@ Result<Message> Attachment::take() noexcept {
       continue;
     }
     ++received_;
-    if (just_woke_) woke_up();
+    if (pace_.first_since_sleep(received_)) pass_on();
     ++handles_;
     return Message(*this, std::move(*delivery), *fields, channel->kind, channel->name);
   }
@@ -312,18 +311,16 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
 }
 
 void Attachment::ring_soon() noexcept {
-  if (average_ns_ > kQuickNs || !layer_.anything_waiting()) {
+  if (!pace_.quick() || !layer_.anything_waiting()) {
     ring();
-  } else if (!unrung_) {
-    unrung_ = true;
-    receives_since_ = 0;
-    unrung_since_ns_ = shm::now_ns();
+  } else if (!pace_.ring_is_put_off()) {
+    pace_.put_ring_off(shm::now_ns());
   }
 }
 
 void Attachment::ring() noexcept {
   layer_.ring();
-  unrung_ = false;
+  pace_.rang();
 }
 
 bool Attachment::has_reader(std::string_view channel) noexcept {

@@ -23,6 +23,7 @@
 #include "consumer/consumer.h"
 #include "consumer/handshake.h"
 #include "consumer/open_requests.h"
+#include "consumer/pace.h"
 #include "shm/attach.h"
 
 namespace sluice {
@@ -30,7 +31,7 @@ namespace sluice {
 class Attachment {
  public:
   // Handshake and mappings. Throws std::bad_alloc, std::system_error: Consumer::attach catches.
-  explicit Attachment(Welcome welcome);
+  explicit Attachment(Welcome welcome, const Pace::Rules& pace = {});
 
   [[nodiscard]] Result<void> join(std::span<const std::string_view> channels) noexcept;
   void leave() noexcept;
@@ -76,8 +77,7 @@ class Attachment {
   [[nodiscard]] bool note(shm::Delivery& delivery, MessageKind kind) noexcept;
   void own_connection(const ReplyAddress& address) noexcept;
   [[nodiscard]] bool sleep(uint64_t deadline_ns) noexcept;
-  void fell_asleep(uint64_t now) noexcept;
-  void woke_up() noexcept;
+  void pass_on() noexcept;
   void disarm() noexcept;
   void look_at_control() noexcept;
   void forget_dead_requests() noexcept;
@@ -108,19 +108,8 @@ class Attachment {
   std::atomic<bool> interrupted_ = false;
   static_assert(std::atomic<bool>::is_always_lock_free);  // a signal handler sets it
 
-  // Rings put off.
-  bool unrung_ = false;
-  uint32_t receives_since_ = 0;
-  uint64_t unrung_since_ns_ = 0;
-
-  // How quickly messages are handled: measured between waking and sleeping.
-  bool just_woke_ = false;
+  Pace pace_;
   uint32_t silent_looks_ = 0;
-  uint64_t quiet_since_ns_ = 0;  // when we first slept after the last message
-  uint64_t woke_ns_ = 0;
-  uint64_t passed_on_ns_ = 0;
-  uint64_t received_when_woken_ = 0;
-  uint64_t average_ns_;
 
   uint64_t received_ = 0;
   uint64_t sent_ = 0;

@@ -14,20 +14,14 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kQuickNs = std::chrono::nanoseconds(limits::kQuickMessage).count();
 constexpr uint64_t kLightSleepNs = std::chrono::nanoseconds(limits::kBoundedSleep).count();
-constexpr uint64_t kRingDelayNs = std::chrono::nanoseconds(limits::kRingDelay).count();
 constexpr uint32_t kLooksPerControl = 1024;  // for those who never sleep here
-constexpr uint32_t kReceivesPerClock = 8;  // quick messages: all of them within half of kRingDelay
 
 }  // namespace
 
 Result<Message> Attachment::receive(uint64_t deadline_ns) noexcept {
   if (armed_) disarm();
-  if (unrung_ && ++receives_since_ % kReceivesPerClock == 0 &&
-      shm::now_ns() - unrung_since_ns_ > kRingDelayNs) {
-    ring();
-  }
+  if (pace_.counts_receive() && pace_.ring_is_due(shm::now_ns())) ring();
   for (;;) {
     Result<Message> message = take();
     if (message.ok()) return message;
@@ -42,8 +36,8 @@ Result<Message> Attachment::receive(uint64_t deadline_ns) noexcept {
 bool Attachment::sleep(uint64_t deadline_ns) noexcept {
   const uint64_t now = shm::now_ns();
   if (now >= deadline_ns) return false;
-  fell_asleep(now);
-  const bool deep = now - quiet_since_ns_ >= kLightSleepNs;
+  pace_.falls_asleep(now, received_);
+  const bool deep = pace_.quiet_for_long(now);
   layer_.wait_on_channels();
   if (deep) {
     doorbell_.fall_asleep_in_poll();
@@ -73,35 +67,18 @@ bool Attachment::sleep(uint64_t deadline_ns) noexcept {
     if (fds[1].revents != 0) look_at_control();
   }
   layer_.stop_waiting();
-  just_woke_ = true;
-  woke_ns_ = shm::now_ns();
+  pace_.wakes_up(shm::now_ns());
   return !interrupted;
 }
 
-// What a message took since we woke, on average over the last bursts.
-void Attachment::fell_asleep(uint64_t now) noexcept {
-  const uint64_t handled = received_ - received_when_woken_;
-  if (handled == 0) return;
-  received_when_woken_ = received_;
-  quiet_since_ns_ = now;
-  if (woke_ns_ == 0) return;  // we never slept: the time since then says nothing
-  // One slow message outweighs quick ones for a few bursts only.
-  average_ns_ = (3 * average_ns_ + std::min((now - woke_ns_) / handled, 8 * kQuickNs)) / 4;
-}
-
 // The first message after a sleep is in hand: others may be behind it.
-void Attachment::woke_up() noexcept {
-  just_woke_ = false;
-  received_when_woken_ = received_ - 1;
-  if (!layer_.anything_waiting()) return;
-  if (average_ns_ <= kQuickNs && woke_ns_ - passed_on_ns_ < kLightSleepNs) return;
-  passed_on_ns_ = woke_ns_;
-  layer_.pass_on();
+void Attachment::pass_on() noexcept {
+  if (layer_.anything_waiting() && pace_.passes_on()) layer_.pass_on();
 }
 
 bool Attachment::arm() noexcept {
   ring();  // Z2
-  fell_asleep(shm::now_ns());
+  pace_.falls_asleep(shm::now_ns(), received_);
   layer_.wait_on_channels();
   doorbell_.fall_asleep_in_poll();
   armed_ = true;
@@ -114,9 +91,8 @@ void Attachment::disarm() noexcept {
   armed_ = false;
   doorbell_.wake_up();
   layer_.stop_waiting();
-  just_woke_ = true;
   watch_control_ = true;
-  woke_ns_ = shm::now_ns();
+  pace_.wakes_up(shm::now_ns());
 }
 
 void Attachment::interrupt() noexcept {

@@ -391,39 +391,6 @@ TEST_CASE("one that stopped reading takes nothing new but still gets what is its
   CHECK(consumer.try_receive().ok());
 }
 
-TEST_CASE("a burst that is answered quickly is rung for once") {
-  FakeGateway gateway;
-  Consumer consumer = attach(gateway, {"http.request"});
-  const auto answer_burst = [&](uint32_t requests) {
-    std::vector<ReplyAddress> exchanges;
-    for (uint32_t i = 0; i < requests; ++i) {
-      exchanges.push_back(gateway.open_connection(1));
-      gateway.send("http.request", exchanges.back(), {{"path", "/"}}, false);
-    }
-    gateway.worker().ring();
-    gateway.worker().doorbell().fall_asleep_in_poll();  // never awake: each ring is a system call
-    const uint64_t rings = consumer.counts().rings;
-    for (uint32_t i = 0; i < requests; ++i) {
-      auto message = consumer.receive(5s);
-      REQUIRE(message.ok());
-      REQUIRE(consumer.reply(*message, {{"status_code", 200}, {"content", "x"}}).ok());
-      gateway.worker().doorbell().fall_asleep_in_poll();
-    }
-    static_cast<void>(consumer.receive(1ms));
-    gateway.worker().doorbell().wake_up(true);
-    for (const ReplyAddress& exchange : exchanges) {
-      static_cast<void>(gateway.reply());
-      gateway.slots().close(exchange.slot);
-    }
-    return consumer.counts().rings - rings;
-  };
-
-  CHECK(answer_burst(16) >= 8);  // not known to be quick yet: each at once
-  uint64_t rings = 0;
-  for (int i = 0; i < 30; ++i) rings = answer_burst(16);
-  CHECK(rings <= 4);
-}
-
 TEST_CASE("a forked child has no part in the attachment") {
   FakeGateway gateway;
   Consumer consumer = attach(gateway, {"demo.own"});
