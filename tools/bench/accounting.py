@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -96,3 +97,11 @@ def machine():
     system = os.uname()
     return (f"{len(os.sched_getaffinity(0))} CPUs {model[1] if model else system.machine}{virtual}, "
             f"{system.sysname} {system.release}")
+
+
+def commit(root):
+    """The commit that is checked out, and whether the tree differs from it."""
+    def git(*words):
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False).stdout.strip()
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return f"{git('log', '-1', '--format=%h %cs') or 'unknown'}{' and changes' if changed else ''}"

@@ -13,7 +13,6 @@ import argparse
 import resource
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 
@@ -122,12 +121,8 @@ def idle(server, options):
 
 def heading(options):
     """Machine, commit, command: what a number means nothing without."""
-    commit = subprocess.run(["git", "-C", str(ROOT), "log", "-1", "--format=%h %cs"], capture_output=True, text=True,
-                            check=False).stdout.strip() or "unknown"
-    changed = subprocess.run(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"],
-                             capture_output=True, text=True, check=False).stdout.strip()
     command = shlex.join(["tools/dev", "bench", *sys.argv[1:]])
-    return (f"machine: {accounting.machine()}\ncommit: {commit}{' and changes' if changed else ''}\n"
+    return (f"machine: {accounting.machine()}\ncommit: {accounting.commit(ROOT)}\n"
             f"command: {command}\n{options.rounds} rounds of {options.seconds} s, at "
             f"{time.strftime('%Y-%m-%d %H:%M')}; nginx and Sluice with one worker each, Sluice with one consumer")
 
