@@ -20,6 +20,8 @@ inline constexpr uint32_t kRepliesPerRound = 16;
 // Connections and inbox messages served in one turn of the loop, so that sockets get theirs.
 inline constexpr uint32_t kConnectionsPerTurn = 512;
 inline constexpr uint32_t kInboxPerTurn = 256;
+// Clients accepted at one listener in a turn. Beyond: the next turn.
+inline constexpr uint32_t kAcceptedPerTurn = 64;
 // Connections refused at the door that may still linger with their 503. Beyond: closed at once.
 inline constexpr uint32_t kRefusedAtDoor = 128;
 // Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.

@@ -2,66 +2,87 @@
 #include "worker/acceptor.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "protocol/limits.h"
 #include "worker/log.h"
 
 namespace sluice {
+namespace {
+
+shm::Fd keep_one_back() noexcept { return shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+}  // namespace
 
 struct Acceptor::Polled {
-  union {
-    uv_handle_t handle;
-    uv_stream_t stream;
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-  };
+  uv_poll_t poll;
+  shm::Fd fd;
   Acceptor* acceptor;  // null once stopped
 };
 
 bool Acceptor::start() noexcept {
   if (polled_ != nullptr) return true;
-  const int fd = ::fcntl(listener_.fd, F_DUPFD_CLOEXEC, 3);  // A1
-  if (fd < 0) {
-    log_event(LogLevel::kError, "listener_not_polled", {{"fd", listener_.fd}, {"why", std::strerror(errno)}});
+  const auto failed = [this](const char* why) {
+    log_event(LogLevel::kError, "listener_not_polled", {{"fd", listener_.fd}, {"why", why}});
     return false;
-  }
-  polled_ = new Polled{};
-  polled_->acceptor = this;
-  int result = 0;
-  if (listener_.unix_socket) {
-    uv_pipe_init(&loop_, &polled_->pipe, 0);
-    result = uv_pipe_open(&polled_->pipe, fd);
-  } else {
-    uv_tcp_init(&loop_, &polled_->tcp);
-    result = uv_tcp_open(&polled_->tcp, fd);
-    // Accepted sockets inherit it: one call for all of them.
-    if (result == 0) uv_tcp_nodelay(&polled_->tcp, 1);
-  }
-  polled_->handle.data = polled_;
+  };
+  shm::Fd fd(::fcntl(listener_.fd, F_DUPFD_CLOEXEC, 3));  // A1
+  if (!fd) return failed(std::strerror(errno));
+  auto polled = std::make_unique<Polled>();
+  int result = uv_poll_init(&loop_, &polled->poll, fd.get());  // makes it non-blocking
+  if (result != 0) return failed(uv_strerror(result));
+  polled->fd = std::move(fd);
+  polled->acceptor = this;
+  polled_ = polled.release();
+  polled_->poll.data = polled_;
+  result = uv_poll_start(&polled_->poll, UV_READABLE, [](uv_poll_t* poll, int, int) {
+    if (Acceptor* acceptor = static_cast<Polled*>(poll->data)->acceptor) acceptor->accept();
+  });
   if (result != 0) {
-    ::close(fd);
-  } else {
-    result = uv_listen(&polled_->stream, SOMAXCONN, [](uv_stream_t* stream, int status) {
-      Acceptor* acceptor = static_cast<Polled*>(stream->data)->acceptor;
-      if (status == 0 && acceptor != nullptr) {
-        acceptor->connections_.accept(stream, acceptor->listener_);
-      }
-    });
+    stop();
+    return failed(uv_strerror(result));
   }
-  if (result == 0) return true;
-  log_event(LogLevel::kError, "listener_not_polled", {{"fd", listener_.fd}, {"why", uv_strerror(result)}});
-  stop();
-  return false;
+  // Accepted sockets inherit it: one call for all of them.
+  const int on = 1;
+  if (!listener_.unix_socket) {
+    ::setsockopt(listener_.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  if (!kept_back_) kept_back_ = keep_one_back();
+  return true;
+}
+
+void Acceptor::accept() noexcept {
+  for (uint32_t i = 0; i < limits::kAcceptedPerTurn && polled_ != nullptr; ++i) {
+    shm::Fd client(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (client) {
+      connections_.accept(std::move(client), listener_);
+    } else if (errno == EMFILE || errno == ENFILE) {
+      return shed_one();
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return;  // nobody waits, or the system is short of memory: the next turn tries again
+    }
+  }
+}
+
+// A3
+void Acceptor::shed_one() noexcept {
+  kept_back_.reset();
+  shm::Fd(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+  kept_back_ = keep_one_back();
 }
 
 void Acceptor::stop() noexcept {
   if (polled_ == nullptr) return;
   polled_->acceptor = nullptr;
-  uv_close(&polled_->handle, [](uv_handle_t* handle) { delete static_cast<Polled*>(handle->data); });
+  uv_close(reinterpret_cast<uv_handle_t*>(&polled_->poll), [](uv_handle_t* handle) {
+    delete static_cast<Polled*>(handle->data);
+  });
+  polled_->fd.reset();
   polled_ = nullptr;
 }
 

@@ -2,12 +2,14 @@
 //
 // A1  The inherited descriptor stays as it is: what is polled is a duplicate, so stopping closes no
 //     socket, and the master's accept queue goes on filling for whoever polls next.
-// A2  Descriptors used up: libuv sheds load with a reserve of its own and never spins; the table's bound,
-//     below the limit of descriptors, says 503 before it comes to that.
+// A2  A bounded number of clients is accepted in a turn, so that those who are in get theirs.
+// A3  Descriptors used up: a client is accepted with one kept back for that, and hung up on, so the loop
+//     never spins. The table's bound, below the limit of descriptors, says 503 before it comes to that.
 #pragma once
 
 #include <uv.h>
 
+#include "shm/fd.h"
 #include "worker/connection.h"
 #include "worker/worker.h"
 
@@ -30,9 +32,13 @@ class Acceptor {
  private:
   struct Polled;  // libuv's handle: lives until it says it is closed
 
+  void accept() noexcept;
+  void shed_one() noexcept;
+
   uv_loop_t& loop_;
   ConnectionTable& connections_;
   const InheritedListener& listener_;
+  shm::Fd kept_back_;  // A3
   Polled* polled_ = nullptr;
 };
 

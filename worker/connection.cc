@@ -1,24 +1,14 @@
 // worker/connection.cc -- one socket's input, output and ends; the table is in connection_table.cc.
 #include "worker/connection.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cstring>
 
 #include "protocol/limits.h"
 
 namespace sluice {
 namespace {
 
-constexpr size_t kMostPieces = 4;
-
 uint64_t ms(std::chrono::milliseconds time) noexcept { return static_cast<uint64_t>(time.count()); }
-
-uv_buf_t buffer_of(Bytes bytes) noexcept {
-  return uv_buf_init(const_cast<char*>(reinterpret_cast<const char*>(bytes.data())),
-                     static_cast<unsigned>(bytes.size()));
-}
 
 }  // namespace
 
@@ -40,7 +30,7 @@ Connection::Turn::~Turn() {
   }
   if (!table.gathered_.empty()) {
     const Bytes all = as_bytes(table.gathered_);
-    connection_.put(&all, 1);
+    connection_.put({&all, 1});
     table.gathered_.clear();
   }
   connection_.after_output();
@@ -58,13 +48,13 @@ ReplyAddress Connection::address(uint32_t ordinal) const noexcept {
 
 size_t Connection::output_waiting() const noexcept {
   const size_t gathered = table_.gathering_ == this ? table_.gathered_.size() : 0;
-  return gathered + waiting_.size() + (writing_.empty() ? 0 : socket_.stream.write_queue_size);
+  return gathered + waiting_.size() - sent_;
 }
 
 void Connection::write(std::initializer_list<Bytes> pieces) noexcept {
   if (state_ != State::kOpen) return;
   if (table_.gathering_ != this) {
-    put(pieces.begin(), pieces.size());
+    put({pieces.begin(), pieces.size()});
     after_output();
     return;
   }
@@ -72,69 +62,60 @@ void Connection::write(std::initializer_list<Bytes> pieces) noexcept {
   std::string& gathered = table_.gathered_;
   size_t total = gathered.size();
   for (const Bytes piece : pieces) total += piece.size();
-  if (total <= limits::kGatheredOutputBytes || pieces.size() >= kMostPieces) {
+  if (total <= limits::kGatheredOutputBytes || pieces.size() >= Socket::kMostPieces) {
     for (const Bytes piece : pieces) gathered.append(as_text(piece));
     return;
   }
-  std::array<Bytes, kMostPieces> all;
+  std::array<Bytes, Socket::kMostPieces> all;
   all[0] = as_bytes(gathered);
   std::copy(pieces.begin(), pieces.end(), all.begin() + 1);
-  put(all.data(), pieces.size() + 1);
+  put({all.data(), pieces.size() + 1});
   gathered.clear();
 }
 
-void Connection::put(const Bytes* pieces, size_t count) noexcept {
+void Connection::put(std::span<const Bytes> pieces) noexcept {
   size_t written = 0;
-  if (writing_.empty() && waiting_.empty()) {
-    std::array<uv_buf_t, kMostPieces> buffers;
-    unsigned used = 0;
-    for (size_t i = 0; i < count && used < kMostPieces; ++i) {
-      if (!pieces[i].empty()) buffers[used++] = buffer_of(pieces[i]);
-    }
-    if (used == 0) return;
-    const int result = uv_try_write(&socket_.stream, buffers.data(), used);
-    if (result < 0 && result != UV_EAGAIN) {
+  if (waiting_.empty()) {
+    const ssize_t sent = socket_.send(pieces);
+    if (sent < 0) {
       end(true);
       return;
     }
-    written = result < 0 ? 0 : static_cast<size_t>(result);
+    written = static_cast<size_t>(sent);
     if (written > 0) progress_ms_ = place().now_ms;
   }
-  for (size_t i = 0; i < count; ++i) {  // C1
-    const size_t skipped = std::min(written, pieces[i].size());
+  for (const Bytes piece : pieces) {
+    const size_t skipped = std::min(written, piece.size());
     written -= skipped;
-    waiting_.append(as_text(pieces[i].subspan(skipped)));
+    if (skipped < piece.size()) keep_waiting(piece.subspan(skipped));
   }
-  if (writing_.empty() && !waiting_.empty()) write_waiting();
 }
 
-void Connection::write_waiting() noexcept {
-  progress_ms_ = place().now_ms;
-  writing_.swap(waiting_);
-  waiting_.clear();
-  const uv_buf_t buffer = buffer_of(as_bytes(writing_));
-  writing_request_.data = this;
-  const int result =
-      uv_write(&writing_request_, &socket_.stream, &buffer, 1, [](uv_write_t* request, int status) {
-        static_cast<Connection*>(request->data)->on_written(status);
-      });
-  if (result < 0) end(true);
+void Connection::keep_waiting(Bytes bytes) noexcept {  // C1
+  if (waiting_.empty()) {
+    progress_ms_ = place().now_ms;
+    socket_.want(socket_reads_, true);
+  } else if (sent_ > waiting_.size() / 2) {
+    waiting_.erase(0, sent_);
+    sent_ = 0;
+  }
+  waiting_.append(as_text(bytes));
 }
 
-void Connection::on_written(int status) noexcept {
-  writing_.clear();
-  if (state_ == State::kClosing) return;
-  if (status < 0) {
-    end(true);
-    return;
-  }
+void Connection::on_writable() noexcept {
+  const Bytes rest = as_bytes(waiting_).subspan(sent_);
+  const ssize_t sent = socket_.send({&rest, 1});
+  if (sent < 0) return end(true);
+  if (sent == 0) return;
   Turn turn(*this);
   progress_ms_ = place().now_ms;
-  if (!waiting_.empty()) {
-    write_waiting();
-  } else if (writing_.capacity() > limits::kOutputSoftBytes) {
-    std::string().swap(writing_);  // what a slow client once needed is not kept for it
-    std::string().swap(waiting_);
+  sent_ += static_cast<size_t>(sent);
+  if (sent_ == waiting_.size()) {
+    waiting_.clear();
+    sent_ = 0;
+    // What a slow client once needed is not kept for it.
+    if (waiting_.capacity() > limits::kOutputSoftBytes) std::string().swap(waiting_);
+    socket_.want(socket_reads_, false);
   }
   after_output();
   if (state_ == State::kOpen) conversation_->on_room();
@@ -167,45 +148,38 @@ void Connection::invite_sender() noexcept {
 void Connection::read_socket(bool on) noexcept {
   if (on == socket_reads_) return;
   socket_reads_ = on;
-  if (!on) {
-    uv_read_stop(&socket_.stream);
-    return;
-  }
-  const int result = uv_read_start(
-      &socket_.stream,
-      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-        ConnectionTable& table = static_cast<Connection*>(handle->data)->table_;
-        *buffer = uv_buf_init(table.read_buffer_.data(), static_cast<unsigned>(table.read_buffer_.size()));
-      },
-      [](uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
-        static_cast<Connection*>(stream->data)->on_read(size, buffer->base);
-      });
-  if (result < 0) end(true);
+  socket_.want(on, !waiting_.empty());
 }
 
-void Connection::on_read(ssize_t size, const char* bytes) noexcept {
-  if (state_ == State::kClosing || size == 0) return;
-  if (size < 0) {
-    read_socket(false);
-    if (size != UV_EOF) {
-      end(true);
+void Connection::on_readable() noexcept {
+  size_t size = 0;
+  switch (socket_.receive(table_.read_buffer_, size)) {
+    case Socket::Heard::kBytes:
+      return take_input(std::as_bytes(std::span(table_.read_buffer_)).first(size));
+    case Socket::Heard::kNothing:
       return;
-    }
-    ended_ = true;
-    if (state_ == State::kLingering) {
-      end(false);
-    } else if (state_ == State::kOpen) {
-      Turn turn(*this);
-      conversation_->on_end();
-    }
-    return;
+    case Socket::Heard::kEnd:
+      return take_end();
+    case Socket::Heard::kBroken:
+      return end(true);
   }
-  if (state_ == State::kOpen) {
-    deliver({reinterpret_cast<const std::byte*>(bytes), static_cast<size_t>(size)});
-    return;
-  }
-  lingered_bytes_ += static_cast<size_t>(size);
+}
+
+void Connection::take_input(Bytes bytes) noexcept {
+  if (state_ == State::kOpen) return deliver(bytes);
+  lingered_bytes_ += bytes.size();
   if (lingered_bytes_ > limits::kLingerBytes) end(false);
+}
+
+void Connection::take_end() noexcept {
+  read_socket(false);
+  ended_ = true;
+  if (state_ == State::kLingering) {
+    end(false);
+  } else if (state_ == State::kOpen) {
+    Turn turn(*this);
+    conversation_->on_end();
+  }
 }
 
 void Connection::deliver(Bytes bytes) noexcept {
@@ -256,8 +230,7 @@ void Connection::finish() noexcept {
 }
 
 void Connection::linger() noexcept {
-  int fd = -1;
-  if (ended_ || uv_fileno(&socket_.handle, &fd) != 0 || ::shutdown(fd, SHUT_WR) != 0) {
+  if (ended_ || !socket_.end_sending()) {
     end(false);
     return;
   }
@@ -271,8 +244,7 @@ void Connection::end(bool with_reset) noexcept {
   if (state_ == State::kClosing) return;
   if (!with_reset && table_.gathering_ == this && !table_.gathered_.empty()) {
     const Bytes all = as_bytes(table_.gathered_);
-    const uv_buf_t buffer = buffer_of(all);
-    uv_try_write(&socket_.stream, &buffer, 1);
+    static_cast<void>(socket_.send({&all, 1}));
   }
   state_ = State::kClosing;
   place().deadlines.clear(*this);
@@ -284,13 +256,10 @@ void Connection::end(bool with_reset) noexcept {
     while (place().layer.try_receive_reply(slot)) place().counters.add(Counter::kLateAnswers);
     place().slots.close(slot);
   }
-  const uv_close_cb closed = [](uv_handle_t* handle) {
-    auto* connection = static_cast<Connection*>(handle->data);
-    connection->table_.take_back(*connection);
-  };
-  if (with_reset && !unix_socket_ && uv_tcp_close_reset(&socket_.tcp, closed) == 0) return;
-  uv_close(&socket_.handle, closed);
+  socket_.close(with_reset);
 }
+
+void Connection::on_socket_closed() noexcept { table_.take_back(*this); }
 
 void Connection::give_up_slot() noexcept {
   if (slot_ == kNoSlot) return;
@@ -318,12 +287,7 @@ void Connection::on_deadline(uint64_t now_ms) noexcept {
     if (now_ms >= linger_until_ms_) end(false);
     return;
   }
-  const size_t waits = output_waiting();
-  if (waits != unwritten_seen_) {  // libuv wrote part of it without telling
-    unwritten_seen_ = waits;
-    progress_ms_ = now_ms;
-  }
-  if (waits > 0 && now_ms >= own_deadline()) {
+  if (output_waiting() > 0 && now_ms >= own_deadline()) {
     place().counters.add(Counter::kSendTimeouts);
     end(true);
     return;

@@ -1,5 +1,5 @@
-// worker/connection.h -- client sockets: in, out, time-outs of their own, close. Together with its .cc
-// the only file that touches one.
+// worker/connection.h -- client connections: in, out, time-outs of their own, close. With socket.h
+// below it, the only file that touches a client's socket.
 //
 // C1  What the socket does not take at once is copied to the heap: a slow client pins no block
 //     (decisions.md 11). Over the soft bound the slot's senders are refused until it has drained.
@@ -7,8 +7,6 @@
 // C3  A connection ends in one of three ways: close(), all said; finish(), flush, say so, and read
 //     on for a while so that the last answer is not lost to a reset; cut(), at once, with a reset.
 #pragma once
-
-#include <uv.h>
 
 #include <array>
 #include <initializer_list>
@@ -18,17 +16,18 @@
 
 #include "worker/conversation.h"
 #include "worker/deadlines.h"
+#include "worker/socket.h"
 #include "worker/workplace.h"
 
 namespace sluice {
 
 class ConnectionTable;
 
-// Owner     ConnectionTable, from accept until on_closed().
-// Lifetime  the three ends may be called any time, many times. libuv points at socket_ until
-//           on_closed() runs on a later turn of the loop; only there the table takes us back.
+// Owner     ConnectionTable, from accept until on_socket_closed().
+// Lifetime  the three ends may be called any time, many times. The loop points at socket_ until
+//           on_socket_closed() runs on a later turn; only there the table takes us back.
 // Borrows   the table and the workplace, which outlive us. Owns its conversation.
-class Connection final : public Timed {
+class Connection final : public Timed, private Socket::Listener {
  public:
   // While one lives, output is gathered (C2); at its end, deadlines are set again.
   class Turn {
@@ -82,52 +81,47 @@ class Connection final : public Timed {
   static constexpr uint32_t kNoSlot = 0xffffffff;
 
   // from the table
-  [[nodiscard]] bool open(uv_stream_t* listener, bool unix_socket, const InheritedListener& from) noexcept;
-  void read_endpoints(const InheritedListener& from) noexcept;
+  [[nodiscard]] bool open(shm::Fd fd, const InheritedListener& from) noexcept;
   void begin(shm::ConnectionSlots::Opened slot, std::unique_ptr<Conversation> conversation) noexcept;
   void reset() noexcept;
 
-  void on_read(ssize_t size, const char* bytes) noexcept;
+  // from the loop
+  void on_readable() noexcept override;
+  void on_writable() noexcept override;
+  void on_broken() noexcept override { end(true); }
+  void on_socket_closed() noexcept override;
+
+  void take_input(Bytes bytes) noexcept;
+  void take_end() noexcept;
   void deliver(Bytes bytes) noexcept;
   void read_socket(bool on) noexcept;
-  void put(const Bytes* pieces, size_t count) noexcept;  // to the socket, else to waiting_
-  void write_waiting() noexcept;
-  void on_written(int status) noexcept;
+  void put(std::span<const Bytes> pieces) noexcept;  // to the socket, else to waiting_
+  void keep_waiting(Bytes bytes) noexcept;
   void after_output() noexcept;
   void linger() noexcept;
   void end(bool with_reset) noexcept;
   void set_deadline() noexcept;
   [[nodiscard]] uint64_t own_deadline() const noexcept;
 
-  union Socket {
-    uv_handle_t handle;
-    uv_stream_t stream;
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-  };
-
   ConnectionTable& table_;
   Connection* previous_ = nullptr;  // in the table's list
   Connection* next_in_list_ = nullptr;
-  Socket socket_{};  // handle.data == this
-  uv_write_t writing_request_{};
+  Socket socket_;
   std::unique_ptr<Conversation> conversation_;  // null: refused at the door, lingering
   std::unique_ptr<Conversation> next_;
   std::string kept_;     // input the conversation did not take
-  std::string waiting_;  // output behind what libuv writes now
-  std::string writing_;  // output libuv writes now
+  std::string waiting_;  // output the socket had no room for
+  size_t sent_ = 0;      // of waiting_, from its front
   Endpoints endpoints_;
   uint32_t slot_ = kNoSlot;
   uint32_t generation_ = 0;
   State state_ = State::kOpen;
-  bool unix_socket_ = false;
   bool wants_input_ = true;
   bool socket_reads_ = false;
   bool delivering_ = false;
   bool ended_ = false;
   bool high_water_ = false;
-  size_t unwritten_seen_ = 0;     // output_waiting() when progress was last looked at
-  uint64_t progress_ms_ = 0;      // when the socket last took something
+  uint64_t progress_ms_ = 0;  // when the socket last took something
   uint64_t linger_until_ms_ = 0;
   size_t lingered_bytes_ = 0;
 };
@@ -139,8 +133,8 @@ class ConnectionTable {
   ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections);
   ~ConnectionTable();
 
-  // One connection that waits at a listener of ours.
-  void accept(uv_stream_t* listener, const InheritedListener& from) noexcept;
+  // A client's socket, accepted at a listener of ours and not blocking.
+  void accept(shm::Fd fd, const InheritedListener& from) noexcept;
   // The open connection of that slot; null for none.
   [[nodiscard]] Connection* find(uint32_t slot) const noexcept {
     return slot < by_slot_.size() ? by_slot_[slot] : nullptr;
@@ -162,6 +156,7 @@ class ConnectionTable {
   friend class Connection;
   static constexpr size_t kReadBytes = 64 * 1024;
   void take_back(Connection& connection) noexcept;
+  void keep_spare(std::unique_ptr<Connection> connection) noexcept;
 
   Workplace& place_;
   Begin begin_;

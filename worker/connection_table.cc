@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kSpareConnections = 1024;  // kept for the next clients; a few hundred bytes each
 
+// Leaves both as they are for a unix socket, and for an address that is not known.
 void read_address(const sockaddr_storage& address, std::string& host, uint16_t& port) {
   char text[INET6_ADDRSTRLEN] = "";
   if (address.ss_family == AF_INET) {
@@ -24,6 +25,8 @@ void read_address(const sockaddr_storage& address, std::string& host, uint16_t& 
     const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
     inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
     port = ntohs(six.sin6_port);
+  } else {
+    return;
   }
   host = text;
 }
@@ -32,32 +35,12 @@ void read_address(const sockaddr_storage& address, std::string& host, uint16_t& 
 
 // ---- Connection: its beginning ------------------------------------------------------------------
 
-bool Connection::open(uv_stream_t* listener, bool unix_socket, const InheritedListener& from) noexcept {
-  unix_socket_ = unix_socket;
-  const int made = unix_socket ? uv_pipe_init(listener->loop, &socket_.pipe, 0)
-                               : uv_tcp_init(listener->loop, &socket_.tcp);
-  CHECK(made == 0);  // neither takes a resource
-  socket_.handle.data = this;
-  if (uv_accept(listener, &socket_.stream) != 0) return false;
-  read_endpoints(from);
+bool Connection::open(shm::Fd fd, const InheritedListener& from) noexcept {
+  if (!socket_.open(place().loop, std::move(fd), *this)) return false;
+  endpoints_ = {.client_host = {}, .server_host = from.host, .server_port = from.port};
+  read_address(socket_.client_address(), endpoints_.client_host, endpoints_.client_port);
+  read_address(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
   return true;
-}
-
-void Connection::read_endpoints(const InheritedListener& from) noexcept {
-  endpoints_.client_host.clear();
-  endpoints_.client_port = 0;
-  endpoints_.server_host = from.host;
-  endpoints_.server_port = from.port;
-  if (unix_socket_) return;
-  sockaddr_storage address{};
-  int size = sizeof address;
-  if (uv_tcp_getpeername(&socket_.tcp, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
-    read_address(address, endpoints_.client_host, endpoints_.client_port);
-  }
-  size = sizeof address;
-  if (uv_tcp_getsockname(&socket_.tcp, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
-    read_address(address, endpoints_.server_host, endpoints_.server_port);
-  }
 }
 
 void Connection::begin(shm::ConnectionSlots::Opened slot,
@@ -72,13 +55,11 @@ void Connection::reset() noexcept {
   next_.reset();
   kept_.clear();
   waiting_.clear();
-  writing_.clear();
-  socket_ = {};
   slot_ = kNoSlot;
   state_ = State::kOpen;
   wants_input_ = true;
   socket_reads_ = delivering_ = ended_ = high_water_ = false;
-  unwritten_seen_ = lingered_bytes_ = 0;
+  sent_ = lingered_bytes_ = 0;
   progress_ms_ = linger_until_ms_ = 0;
 }
 
@@ -103,7 +84,7 @@ Connection* ConnectionTable::find(const ReplyAddress& address) const noexcept {
   return connection != nullptr && connection->address(address.ordinal) == address ? connection : nullptr;
 }
 
-void ConnectionTable::accept(uv_stream_t* listener, const InheritedListener& from) noexcept {
+void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept {
   place_.tell_time();
   Connection* connection = nullptr;
   if (spare_.empty()) {
@@ -112,15 +93,15 @@ void ConnectionTable::accept(uv_stream_t* listener, const InheritedListener& fro
     connection = spare_.back().release();
     spare_.pop_back();
   }
+  if (!connection->open(std::move(fd), from)) {
+    keep_spare(std::unique_ptr<Connection>(connection));
+    return;
+  }
   connection->previous_ = nullptr;
   connection->next_in_list_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
   ++size_;
-  if (!connection->open(listener, from.unix_socket, from)) {
-    connection->end(false);
-    return;
-  }
 
   std::optional<shm::ConnectionSlots::Opened> slot;
   if (size_ <= max_connections_) slot = place_.slots.open();
@@ -158,8 +139,11 @@ void ConnectionTable::take_back(Connection& connection) noexcept {
   if (connection.next_in_list_ != nullptr) connection.next_in_list_->previous_ = connection.previous_;
   --size_;
   connection.reset();
-  std::unique_ptr<Connection> ours(&connection);
-  if (spare_.size() < kSpareConnections) spare_.push_back(std::move(ours));
+  keep_spare(std::unique_ptr<Connection>(&connection));
+}
+
+void ConnectionTable::keep_spare(std::unique_ptr<Connection> connection) noexcept {
+  if (spare_.size() < kSpareConnections) spare_.push_back(std::move(connection));
 }
 
 }  // namespace sluice

@@ -1,0 +1,107 @@
+// worker/socket.cc -- see socket.h.
+#include "worker/socket.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace sluice {
+
+bool Socket::open(uv_loop_t& loop, shm::Fd fd, Listener& listener) noexcept {
+  if (uv_poll_init(&loop, &poll_, fd.get()) != 0) return false;
+  fd_ = std::move(fd);
+  poll_.data = this;
+  listener_ = &listener;
+  wanted_ = 0;
+  return true;
+}
+
+void Socket::want(bool readable, bool writable) noexcept {
+  const int wanted = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+  if (wanted == wanted_) return;
+  wanted_ = wanted;
+  if (wanted == 0) {
+    uv_poll_stop(&poll_);
+    return;
+  }
+  // Fails only for a handle that is closing, or whose descriptor somebody else polls.
+  uv_poll_start(&poll_, wanted, [](uv_poll_t* poll, int status, int events) {
+    static_cast<Socket*>(poll->data)->on_poll(status, events);
+  });
+}
+
+void Socket::on_poll(int status, int events) noexcept {
+  if (status < 0) {  // an error stands on the socket, and libuv has stopped polling it
+    wanted_ = 0;
+    listener_->on_broken();
+    return;
+  }
+  if ((events & UV_WRITABLE) != 0) listener_->on_writable();
+  // Asked again: who was told of room may have stopped reading, or closed.
+  if ((events & wanted_ & UV_READABLE) != 0) listener_->on_readable();
+}
+
+Socket::Heard Socket::receive(std::span<char> into, size_t& size) noexcept {
+  ssize_t got = -1;
+  do {
+    got = ::recv(fd_.get(), into.data(), into.size(), MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  size = got > 0 ? static_cast<size_t>(got) : 0;
+  if (got > 0) return Heard::kBytes;
+  if (got == 0) return Heard::kEnd;
+  return errno == EAGAIN || errno == EWOULDBLOCK ? Heard::kNothing : Heard::kBroken;
+}
+
+ssize_t Socket::send(std::span<const Bytes> pieces) noexcept {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  std::array<iovec, kMostPieces> vectors;
+  size_t used = 0;
+  for (const Bytes piece : pieces.first(std::min(pieces.size(), kMostPieces))) {
+    if (piece.empty()) continue;
+    vectors[used++] = {const_cast<std::byte*>(piece.data()), piece.size()};
+  }
+  if (used == 0) return 0;
+  ssize_t sent = -1;
+  do {
+    if (used == 1) {  // most answers: the shorter way through the kernel
+      sent = ::send(fd_.get(), vectors[0].iov_base, vectors[0].iov_len, kFlags);
+    } else {
+      msghdr message{};
+      message.msg_iov = vectors.data();
+      message.msg_iovlen = used;
+      sent = ::sendmsg(fd_.get(), &message, kFlags);
+    }
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return sent;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
+}
+
+bool Socket::end_sending() noexcept { return ::shutdown(fd_.get(), SHUT_WR) == 0; }
+
+void Socket::close(bool with_reset) noexcept {
+  wanted_ = 0;
+  if (with_reset) {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);  // a unix socket has no resets
+  }
+  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
+    static_cast<Socket*>(handle->data)->listener_->on_socket_closed();
+  });
+  fd_.reset();  // libuv polls it no more
+}
+
+sockaddr_storage Socket::client_address() const noexcept {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  return address;
+}
+
+sockaddr_storage Socket::own_address() const noexcept {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  return address;
+}
+
+}  // namespace sluice
