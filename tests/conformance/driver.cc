@@ -1,0 +1,197 @@
+// tests/conformance/driver.cc -- the C++ API, driven by the conformance suite: one process of a case.
+//
+// Reads commands from stdin and answers each on stdout; README.md has the protocol. Ends with stdin.
+// A driver decides nothing: it makes the one call a command names and says what came of it.
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consumer/consumer.h"
+
+namespace {
+
+using namespace sluice;
+using std::chrono::nanoseconds;
+
+// ---- values -------------------------------------------------------------------------------------
+
+void copy(const ValueView& value, Encoder& to) {
+  switch (value.type()) {
+    case Type::kNull:
+      to.null();
+      return;
+    case Type::kBoolean:
+      to.boolean(*value.boolean());
+      return;
+    case Type::kInteger:
+      to.integer(*value.integer());
+      return;
+    case Type::kText:
+      to.text(*value.text());
+      return;
+    case Type::kBytes:
+      to.bytes(*value.bytes());
+      return;
+    case Type::kList:
+      to.begin_list();
+      for (const ValueView element : value) copy(element, to);
+      to.end_list();
+      return;
+    case Type::kMap:
+      to.begin_map();
+      for (const ValueView element : value) copy(element, to);
+      to.end_map();
+      return;
+    case Type::kMalformed:
+      return;
+  }
+}
+
+nanoseconds milliseconds_in(const MessageView& command, std::string_view key) {
+  return std::chrono::milliseconds(command.integer(key));
+}
+
+// ---- commands -----------------------------------------------------------------------------------
+
+// A command's answer is a map: `ok: true` and what the call gave, or `error` and its words.
+void answer(Encoder& to, const Result<void>& result) {
+  if (result.ok()) {
+    to.key("ok").boolean(true);
+  } else {
+    to.key("error").text(describe(result.error()));
+  }
+}
+
+void answer(Encoder& to, std::string_view channel, const ValueView& fields) {
+  to.key("ok").boolean(true).key("channel").text(channel).key("fields");
+  copy(fields, to);
+}
+
+struct Driver {
+  std::optional<Consumer> consumer;
+  std::optional<Message> kept;
+  // Where the command lies that is being carried out: what a call was given, it was given in here.
+  std::vector<std::byte> command;
+};
+
+// send: channel, fields; wait: milliseconds, 0 try_send. change: afterwards nothing of what was
+// passed is left.
+void send(Driver& driver, const MessageView& command, Encoder& to) {
+  const std::optional<ValueView> fields = command.find("fields");
+  const std::string channel(command.text("channel"));
+  const auto write = [&](Encoder& encoder) {
+    if (!fields) return;
+    for (const ValueView element : *fields) copy(element, encoder);
+  };
+  const size_t size = fields ? fields->encoded_size() + 16 : 0;
+  const bool change = command.boolean("change");
+  const nanoseconds wait = milliseconds_in(command, "wait");
+  const Result<void> sent = wait.count() == 0 ? driver.consumer->try_send(channel, write, size)
+                                              : driver.consumer->send(channel, write, size, wait);
+  driver.consumer->flush();
+  if (change) std::fill(driver.command.begin(), driver.command.end(), std::byte{0xc0});
+  answer(to, sent);
+}
+
+// receive: wait: milliseconds. keep: the message stays held until the next one that is kept.
+void receive(Driver& driver, const MessageView& command, Encoder& to) {
+  Result<Message> message = driver.consumer->receive(milliseconds_in(command, "wait"));
+  if (!message.ok()) {
+    answer(to, message.error());
+    return;
+  }
+  answer(to, message->channel(), message->fields().map());
+  if (command.boolean("keep")) driver.kept = std::move(*message);
+}
+
+// kept: the message held, as it is now.
+void kept(Driver& driver, const MessageView&, Encoder& to) {
+  if (!driver.kept) {
+    answer(to, Error::kTimedOut);
+    return;
+  }
+  answer(to, driver.kept->channel(), driver.kept->fields().map());
+}
+
+// attach: control: the path of the gateway's control socket.
+void attach(Driver& driver, const MessageView& command, Encoder& to) {
+  Result<Consumer> consumer = Consumer::attach(command.text("control"), {});
+  if (!consumer.ok()) {
+    answer(to, consumer.error());
+    return;
+  }
+  driver.consumer = std::move(*consumer);
+  answer(to, Result<void>{});
+}
+
+void read(Driver& driver, const MessageView& command, Encoder& to) {
+  answer(to, driver.consumer->read(command.text("channel")));
+}
+
+void stop_reading(Driver& driver, const MessageView&, Encoder& to) {
+  driver.consumer->stop_reading();
+  answer(to, Result<void>{});
+}
+
+struct Command {
+  std::string_view name;
+  void (*run)(Driver& driver, const MessageView& command, Encoder& to);
+};
+
+constexpr Command kCommands[] = {
+    {"attach", attach}, {"read", read},       {"stop_reading", stop_reading},
+    {"send", send},     {"receive", receive}, {"kept", kept},
+};
+
+// ---- frames: a length of four bytes, the highest first, and so many bytes of MessagePack ----------
+
+bool read_frame(std::vector<std::byte>& frame) {
+  std::array<unsigned char, 4> length{};
+  if (std::fread(length.data(), 1, length.size(), stdin) != length.size()) return false;
+  frame.resize(size_t{length[0]} << 24 | size_t{length[1]} << 16 | size_t{length[2]} << 8 | length[3]);
+  return std::fread(frame.data(), 1, frame.size(), stdin) == frame.size();
+}
+
+void write_frame(Bytes frame) {
+  const size_t size = frame.size();
+  const std::array<unsigned char, 4> length = {
+      static_cast<unsigned char>(size >> 24), static_cast<unsigned char>(size >> 16),
+      static_cast<unsigned char>(size >> 8), static_cast<unsigned char>(size)};
+  std::fwrite(length.data(), 1, length.size(), stdout);
+  std::fwrite(frame.data(), 1, frame.size(), stdout);
+  std::fflush(stdout);
+}
+
+int run() {
+  Driver driver;
+  std::vector<std::byte> space(limits::kMessageBytes + 4 * limits::kEncodingSlackBytes);
+  while (read_frame(driver.command)) {
+    const Result<MessageView> command = MessageView::parse(driver.command);
+    if (!command.ok()) return 1;
+    Encoder to(space);
+    to.begin_map();
+    const std::string name(command->text("do"));
+    bool known = false;
+    for (const Command& one : kCommands) {
+      if (one.name != name || (!driver.consumer && one.run != attach)) continue;
+      known = true;
+      one.run(driver, *command, to);
+    }
+    if (!known) to.key("error").text("no such command");
+    to.end_map();
+    const Result<Bytes> bytes = to.finish();
+    if (!bytes.ok()) return 1;
+    write_frame(*bytes);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main() { return run(); }

@@ -1,0 +1,209 @@
+"""tests/conformance/steps.py -- reads cases from a document, and carries out their steps.
+
+A step is a line `who: verb rest -> expected`; README.md lists them. STEPS has a function for each verb, which
+is given the case as it runs, who does it, the rest of the line, and what is expected.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from support.waiting import SLOWNESS
+
+PATIENCE = 10 * SLOWNESS  # seconds to wait for what must come
+LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+) ?(?P<rest>.*?)(?: -> (?P<expected>.*))?$")
+
+
+@dataclass
+class Case:
+    """What a document says of one case."""
+
+    sentence: str
+    why: str
+    steps: list
+
+
+def cases_in(path):
+    """The cases of a document, in its order."""
+    cases = []
+    for part in re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        sentence, _, body = part.partition("\n")
+        lines = body.splitlines()
+        steps = [line.strip() for line in lines if line.startswith("    ") and line.strip()]
+        why = " ".join(line.strip() for line in lines if line and not line.startswith("    "))
+        cases.append(Case(sentence.strip(), why, steps))
+    return cases
+
+
+@dataclass
+class Running:
+    """A case as it runs: its processes, and the names its steps gave to what came of them."""
+
+    start: callable                                # makes a driver
+    drivers: dict = field(default_factory=dict)
+    names: dict = field(default_factory=dict)
+    begun: dict = field(default_factory=dict)      # what a process was told to do and has not ended
+
+    def driver(self, who):
+        """The process of that letter, started when it is first asked for."""
+        if who not in self.drivers:
+            self.drivers[who] = self.start()
+        return self.drivers[who]
+
+    def value(self, text, **more):
+        """A message, or any other literal of a step."""
+        text = re.sub(r"\$(\w+)", r"\1", text)
+        known = {"text": lambda size: "x" * size, "octets": lambda size: b"\xff" * size}
+        return eval(text, {"__builtins__": {}}, {**known, **self.names, **more})  # pylint: disable=eval-used
+
+    def channel(self, text):
+        """A channel's name, in which $name stands for what an earlier step gave."""
+        return re.sub(r"\$(\w+)", lambda match: self.names[match[1]], text)
+
+    def close(self):
+        """Ends every process of the case."""
+        for driver in self.drivers.values():
+            driver.close()
+
+
+def check(answer, expected, running):
+    """Whether a call came to what the step says."""
+    if expected is None:
+        assert "error" not in answer, answer
+    elif expected.startswith("error "):
+        assert answer == {"error": expected.removeprefix("error ")}, shortened(answer)
+    elif expected == "nothing":
+        assert answer == {"error": "timed out"}, shortened(answer)
+    elif expected.startswith("$"):
+        assert answer.get("ok"), answer
+        running.names[expected[1:]] = answer["value"]
+    else:
+        channel, _, message = expected.partition(" ")
+        wanted = {"ok": True, "channel": running.channel(channel), "fields": running.value(message)}
+        assert typed(answer) == typed(wanted), f"{shortened(answer)} instead of {shortened(wanted)}"
+
+
+def typed(value):
+    """A value that tells apart what Python calls equal: 1 and True."""
+    if isinstance(value, dict):
+        return {key: typed(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [typed(element) for element in value]
+    return (type(value).__name__, value)
+
+
+def shortened(answer):
+    """An answer as a line of a report."""
+    text = repr(answer)
+    return text if len(text) < 400 else f"{text[:200]}…{text[-100:]} ({len(text)} characters)"
+
+
+def after(rest, word, otherwise=None):
+    """(what stands before ` word VALUE` at the end of the line, the value) or (rest, otherwise)."""
+    match = re.search(rf"^(.*?) ?\b{word} ([\d.]+)$", rest)
+    return (match[1], float(match[2])) if match else (rest, otherwise)
+
+
+# ---- the steps
+
+def read(running, who, rest, expected):
+    """read CHANNEL"""
+    check(running.driver(who).ask("read", channel=running.channel(rest)), expected, running)
+
+
+def stop_reading(running, who, _rest, expected):
+    """stop_reading"""
+    check(running.driver(who).ask("stop_reading"), expected, running)
+
+
+def send(running, who, rest, expected):
+    """send CHANNEL MESSAGE [changed] [within S] [times N]"""
+    rest, times = after(rest, "times", 1)
+    rest, within = after(rest, "within", 0)
+    change = rest.endswith(" changed")
+    channel, _, message = rest.removesuffix(" changed").partition(" ")
+    for i in range(int(times)):
+        answer = running.driver(who).ask("send", channel=running.channel(channel), wait=int(within * 1000),
+                                         fields=running.value(message, i=i), change=change)
+        check(answer, expected, running)
+
+
+def receive(running, who, rest, expected):
+    """receive [within S]"""
+    _, within = after(rest, "within", PATIENCE)
+    check(running.driver(who).receive(within), expected, running)
+
+
+def keep(running, who, rest, expected):
+    """keep [within S]"""
+    _, within = after(rest, "within", PATIENCE)
+    check(running.driver(who).receive(within, keep=True), expected, running)
+
+
+def kept(running, who, _rest, expected):
+    """kept"""
+    check(running.driver(who).ask("kept"), expected, running)
+
+
+def drain(running, who, rest, expected):
+    """drain CHANNEL N -> MESSAGE with i"""
+    channel, _, number = rest.partition(" ")
+    channel, number = running.channel(channel), int(number)
+    wanted = [typed(running.value(expected, i=i)) for i in range(number)]
+    got = {one: [] for one in who.split()}
+    while sum(map(len, got.values())) < number:
+        answers = {one: running.driver(one).receive(0) for one in got}
+        for one, answer in answers.items():
+            if "ok" in answer:
+                assert answer["channel"] == channel
+                got[one].append(wanted.index(typed(answer["fields"])))
+        if all("error" in answer for answer in answers.values()):
+            late = running.driver(next(iter(got))).receive(PATIENCE)
+            assert "ok" in late, f"{number - sum(map(len, got.values()))} of {number} messages did not come"
+            got[next(iter(got))].append(wanted.index(typed(late["fields"])))
+    assert sorted(sum(got.values(), [])) == list(range(number))
+    assert all(numbers == sorted(numbers) for numbers in got.values()), got
+
+
+def begin(running, who, rest, _expected):
+    """begin receive | begin send CHANNEL MESSAGE within S"""
+    verb, _, rest = rest.partition(" ")
+    rest, within = after(rest, "within", PATIENCE)
+    if verb == "send":
+        channel, _, message = rest.partition(" ")
+        running.driver(who).begin("send", channel=running.channel(channel), fields=running.value(message),
+                                  wait=int(within * 1000), change=False)
+    else:
+        assert verb == "receive"
+        running.driver(who).begin("receive", wait=int(within * 1000), keep=False)
+
+
+def asleep(running, who, _rest, _expected):
+    """asleep"""
+    running.driver(who).wait_asleep()
+
+
+def end(running, who, _rest, expected):
+    """end -> what came of what was begun"""
+    check(running.driver(who).end(), expected, running)
+
+
+def killed(running, who, _rest, _expected):
+    """killed"""
+    running.driver(who).kill()
+    del running.drivers[who]
+
+
+STEPS = {step.__name__: step for step in
+         (read, stop_reading, send, receive, keep, kept, drain, begin, asleep, end, killed)}
+
+
+def run(case, running):
+    """Carries out a case; a failure names the step."""
+    assert case.steps, "a case without steps says nothing"
+    for line in case.steps:
+        match = LINE.fullmatch(line)
+        assert match and match["verb"] in STEPS, f"no step: {line}"
+        try:
+            STEPS[match["verb"]](running, match["who"], match["rest"], match["expected"])
+        except AssertionError as error:
+            raise AssertionError(f"at `{line}`: {error}") from None
