@@ -4,35 +4,52 @@
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
-#include <unordered_set>
 
 namespace sluice::shm {
 namespace {
 
 using enum std::memory_order;
 
-// The blocks published in each queue met, gathered once per sweep.
+constexpr QueueKind kind_of(uint32_t queue) noexcept { return static_cast<QueueKind>(queue >> 28); }
+
+// The blocks published in each queue met, gathered once per sweep: a bit for every block there is. Reply
+// rings are short and many: they are looked through each time.
 class Published {
  public:
   explicit Published(const Segment& segment) : segment_(segment) {}
 
   [[nodiscard]] bool holds(uint32_t queue, BlockIndex block) {
-    const auto met = queues_.try_emplace(queue);
-    std::unordered_set<BlockIndex>& blocks = met.first->second;
-    if (met.second) {
-      if (std::optional<OwnerQueue> found = queue_of(segment_, queue)) {
-        found->for_each([&blocks](BlockIndex b) { blocks.insert(b); });
-      }
-    }
-    return blocks.contains(block);
+    if (kind_of(queue) == QueueKind::kReply) return is_in_ring(queue, block);
+    if (bits_ == nullptr || queue != last_) gather(queue);
+    return block / 64 < bits_->size() && ((*bits_)[block / 64] >> block % 64 & 1) != 0;
   }
 
  private:
-  const Segment& segment_;
-  std::unordered_map<uint32_t, std::unordered_set<BlockIndex>> queues_;
-};
+  [[nodiscard]] bool is_in_ring(uint32_t queue, BlockIndex block) const {
+    bool found = false;
+    if (const std::optional<OwnerQueue> ring = queue_of(segment_, queue)) {
+      ring->for_each([&](BlockIndex b) { found |= b == block; });
+    }
+    return found;
+  }
+  void gather(uint32_t queue) {
+    const auto met = queues_.try_emplace(queue);
+    last_ = queue;
+    bits_ = &met.first->second;
+    if (!met.second) return;
+    const std::optional<OwnerQueue> found = queue_of(segment_, queue);
+    if (!found || found->empty()) return;
+    bits_->resize(segment_.block_count() / 64 + 1);
+    found->for_each([this](BlockIndex b) {
+      if (b / 64 < bits_->size()) (*bits_)[b / 64] |= uint64_t{1} << b % 64;
+    });
+  }
 
-constexpr QueueKind kind_of(uint32_t queue) noexcept { return static_cast<QueueKind>(queue >> 28); }
+  const Segment& segment_;
+  std::unordered_map<uint32_t, std::vector<uint64_t>> queues_;  // by queue_id()
+  uint32_t last_ = 0;                                           // the queue of bits_
+  std::vector<uint64_t>* bits_ = nullptr;
+};
 
 }  // namespace
 
