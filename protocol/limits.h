@@ -111,7 +111,8 @@ inline constexpr size_t kLingerBytes = 1 * kMiB;
 
 // Messages in one channel (normal and single-reader). Beyond: kChannelFull.
 inline constexpr uint32_t kChannelCapacity = 1024;
-// Payload in one channel, approximately (decisions.md 12). Beyond: kChannelFull.
+// Payload in one channel, approximately (decisions.md 12): messages longer than their even share of
+// it are counted, the capacity bounds the others. Beyond: kChannelFull.
 inline constexpr size_t kChannelBytes = 16 * kMiB;
 // What is always carried in one piece.
 inline constexpr size_t kWholeMessageBytes = 1 * kMiB;

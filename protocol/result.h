@@ -90,6 +90,10 @@ class [[nodiscard]] Result {
   Result(T value) noexcept
       : held_(std::in_place_index<0>, std::move(value)) {}                // NOLINT(*-explicit-*)
   Result(Error error) noexcept : held_(std::in_place_index<1>, error) {}  // NOLINT(*-explicit-*)
+  // The value made in its place, of these.
+  template <class... Parts>
+  explicit Result(std::in_place_t, Parts&&... parts) noexcept
+      : held_(std::in_place_index<0>, std::forward<Parts>(parts)...) {}
 
   [[nodiscard]] bool ok() const noexcept { return held_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }

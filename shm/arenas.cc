@@ -6,16 +6,12 @@
 namespace sluice::shm {
 namespace ipc = boost::interprocess;
 
-namespace {
-
-uint32_t incarnation_of(const ProcessRecord& record) noexcept {
-  return static_cast<uint32_t>(record.life.load(std::memory_order_acquire) >> 32);
-}
-
-}  // namespace
-
 Arenas::Arenas(const Segment& segment, ProcessIndex me, ArenaSource* source)
-    : segment_(segment), me_(me), source_(source), mappings_(segment.geometry().processes) {}
+    : segment_(segment),
+      rows_(segment.process(0)),
+      me_(me),
+      source_(source),
+      mappings_(segment.geometry().processes) {}
 
 void Arenas::map_own(int memfd) {
   if (!sealed_memfd_of(memfd, segment_.arena_bytes(me_))) {
@@ -62,33 +58,11 @@ void Arenas::retire_gone() noexcept {
   }
 }
 
-std::span<std::byte> Arenas::own(BlockIndex block) const noexcept {
-  BlockPlace place;
-  CHECK(segment_.place_of(block, place) && place.arena == me_ && mappings_[me_].region != nullptr);
-  return {static_cast<std::byte*>(mappings_[me_].region->get_address()) + place.offset,
-          place.bytes()};
-}
-
-bool Arenas::is_own(BlockIndex block) const noexcept {
-  BlockPlace place;
-  return segment_.place_of(block, place) && place.arena == me_;
-}
-
-std::span<const std::byte> Arenas::payload(BlockIndex block) noexcept {
-  BlockPlace place;
-  if (!segment_.place_of(block, place)) return {};
-  Mapping& mapping = mappings_[place.arena];
-  if (place.arena != me_) {
-    const uint32_t incarnation = incarnation_of(*segment_.process(place.arena));
-    if (mapping.region == nullptr || mapping.incarnation != incarnation) {
-      if (source_ == nullptr) return {};
-      Fd memfd = source_->fetch(place.arena, incarnation);
-      if (!memfd || !map(place.arena, incarnation, std::move(memfd)).ok()) return {};
-    }
-  }
-  if (mapping.region == nullptr) return {};
-  return {static_cast<const std::byte*>(mapping.region->get_address()) + place.offset,
-          place.bytes()};
+const std::byte* Arenas::fetch(ProcessIndex process, uint32_t incarnation) noexcept {
+  if (source_ == nullptr || process == me_) return nullptr;
+  Fd memfd = source_->fetch(process, incarnation);
+  if (!memfd || !map(process, incarnation, std::move(memfd)).ok()) return nullptr;
+  return mappings_[process].start();
 }
 
 }  // namespace sluice::shm

@@ -48,11 +48,49 @@ class Arenas {
   struct Mapping {
     uint32_t incarnation = 0;
     std::unique_ptr<boost::interprocess::mapped_region> region;
+    [[nodiscard]] std::byte* start() const noexcept {
+      return static_cast<std::byte*>(region->get_address());
+    }
   };
+  [[nodiscard]] static uint32_t incarnation_of(const ProcessRecord& record) noexcept {
+    return static_cast<uint32_t>(record.life.load(std::memory_order_acquire) >> 32);
+  }
+  // The start of an arena not mapped yet, mapped now; null when it cannot be had.
+  [[nodiscard]] const std::byte* fetch(ProcessIndex process, uint32_t incarnation) noexcept;
+
   const Segment& segment_;
+  const ProcessRecord* rows_;  // one for each arena there can be
   ProcessIndex me_;
   ArenaSource* source_;
   std::vector<Mapping> mappings_;  // by process index
 };
+
+// Every message passes through these: the compiler sees them.
+
+inline std::span<std::byte> Arenas::own(BlockIndex block) const noexcept {
+  BlockPlace place;
+  CHECK(segment_.place_of(block, place) && place.arena == me_ && mappings_[me_].region != nullptr);
+  return {mappings_[me_].start() + place.offset, place.bytes()};
+}
+
+inline bool Arenas::is_own(BlockIndex block) const noexcept {
+  BlockPlace place;
+  return segment_.place_of(block, place) && place.arena == me_;
+}
+
+inline std::span<const std::byte> Arenas::payload(BlockIndex block) noexcept {
+  BlockPlace place;
+  if (!segment_.place_of(block, place)) return {};
+  const Mapping& mapping = mappings_[place.arena];
+  const std::byte* start = mapping.region != nullptr ? mapping.start() : nullptr;
+  if (place.arena != me_) {
+    const uint32_t incarnation = incarnation_of(rows_[place.arena]);
+    if (start == nullptr || mapping.incarnation != incarnation) {
+      start = fetch(place.arena, incarnation);
+    }
+  }
+  if (start == nullptr) return {};
+  return {start + place.offset, place.bytes()};
+}
 
 }  // namespace sluice::shm

@@ -20,7 +20,7 @@ BlockPool::BlockPool(const Segment& segment, ProcessIndex me)
   held_.resize(blocks);
 }
 
-std::optional<BlockIndex> BlockPool::try_claim(size_t bytes) noexcept {
+BlockIndex BlockPool::claim_or_none(size_t bytes) noexcept {
   for (uint32_t c = 0; c < kClasses; ++c) {
     if (kClassBytes[c] < bytes) continue;
     if (stock_[c].empty()) refill(c);
@@ -30,7 +30,7 @@ std::optional<BlockIndex> BlockPool::try_claim(size_t bytes) noexcept {
       return block;
     }
   }
-  return std::nullopt;
+  return kNoBlock;
 }
 
 void BlockPool::refill(uint32_t size_class) noexcept {
@@ -91,9 +91,14 @@ void BlockPool::give_back(BlockIndex block) noexcept {
 void BlockPool::free(BlockIndex block) noexcept {
   Envelope* head = segment_.envelope(block);
   if (head == nullptr) return;
+  if (head->next.load(relaxed) != 0) free_links(block, *head);  // ours: who linked it pushed it
+  give_back(block);
+}
+
+void BlockPool::free_links(BlockIndex block, Envelope& head) noexcept {
   std::array<BlockIndex, kMaxLinks> links;
   uint32_t count = 0;
-  for (BlockIndex link = head->next.load(acquire); link != 0 && count < kMaxLinks; ++count) {
+  for (BlockIndex link = head.next.load(acquire); link != 0 && count < kMaxLinks; ++count) {
     const Envelope* envelope = segment_.envelope(link - 1);
     if (envelope == nullptr || envelope->head.load(relaxed) != block) break;
     if (Stamp{envelope->stamp.load(acquire)}.state() != BlockState::kLinked) break;
@@ -115,8 +120,7 @@ void BlockPool::free(BlockIndex block) noexcept {
     give_back(links[count]);
     CRASH_POINT(link_freed);
   }
-  head->next.store(0, relaxed);  // ours
-  give_back(block);
+  head.next.store(0, relaxed);  // ours
 }
 
 void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) noexcept {

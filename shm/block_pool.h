@@ -20,7 +20,10 @@ class BlockPool {
 
   // A block of the smallest class that holds `bytes` (at most 1 MiB), owned by us; a larger class
   // where the fitting one is used up. Nothing when the arena is exhausted.
-  [[nodiscard]] std::optional<BlockIndex> try_claim(size_t bytes) noexcept;
+  [[nodiscard]] std::optional<BlockIndex> try_claim(size_t bytes) noexcept {
+    const BlockIndex block = claim_or_none(bytes);
+    return block == kNoBlock ? std::nullopt : std::optional(block);
+  }
   // Gives back a block we own, with the links of the chain it heads.
   void free(BlockIndex block) noexcept;
 
@@ -33,6 +36,8 @@ class BlockPool {
   void link(BlockIndex head, BlockIndex last, BlockIndex link) noexcept;
 
  private:
+  [[nodiscard]] BlockIndex claim_or_none(size_t bytes) noexcept;
+  void free_links(BlockIndex block, Envelope& head) noexcept;
   void give_back(BlockIndex block) noexcept;  // one block, owned by us
   void put_in_stock(BlockIndex block, uint32_t size_class) noexcept;
   void refill(uint32_t size_class) noexcept;  // from the free queue, then from blocks never used

@@ -19,22 +19,7 @@ constexpr size_t kLargestBlock = kClassBytes[kClasses - 1];
 
 // ---- Claim --------------------------------------------------------------------------------------
 
-Claim& Claim::operator=(Claim&& other) noexcept {
-  if (this == &other) return *this;
-  abandon();
-  pool_ = std::exchange(other.pool_, nullptr);
-  block_ = std::exchange(other.block_, kNoBlock);
-  space_ = std::exchange(other.space_, {});
-  buffer_ = std::move(other.buffer_);
-  return *this;
-}
-
-std::span<std::byte> Claim::space() noexcept {
-  return buffer_.empty() ? space_ : std::span<std::byte>(buffer_);
-}
-
-void Claim::abandon() noexcept {
-  if (pool_ == nullptr) return;
+void Claim::give_up() noexcept {
   if (block_ != kNoBlock) pool_->free(block_);
   pool_ = nullptr;
   block_ = kNoBlock;
@@ -51,45 +36,45 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       me_(me),
       processes_(segment),
       channels_(segment, me.index),
-      pool_(segment, me.index) {
+      pool_(segment, me.index),
+      inbox_(segment.inbox(me.index)),
+      even_share_bytes_(limits::kChannelBytes / segment.geometry().channel_cells) {
   ring_processes_.reserve(segment.geometry().processes);
   ring_channels_.reserve(64);
 }
 
 Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
   if (bytes > kLargestMessageBytes) return Error::kMessageTooLarge;
-  Claim claim;
   if (bytes + kHeaderBytes > kLargestBlock) {
-    claim.buffer_.resize(bytes);
-    claim.pool_ = &pool_;
-    return claim;
+    return Result<Claim>(std::in_place, pool_, std::vector<std::byte>(bytes));
   }
   const std::optional<BlockIndex> block = pool_.try_claim(bytes + kHeaderBytes);
   if (!block) return Error::kOutOfBlocks;
-  claim.pool_ = &pool_;
-  claim.block_ = *block;
-  claim.space_ = arenas_.own(*block).subspan(kHeaderBytes);
-  return claim;
+  return Result<Claim>(std::in_place, pool_, *block, arenas_.own(*block).subspan(kHeaderBytes));
 }
 
-Result<BlockIndex> ChannelLayer::write_header(Claim& claim, size_t length, const Route& route,
-                                              uint64_t expires_ms, Sent& sent) noexcept {
+bool ChannelLayer::write_header(Claim& claim, size_t length, const Route& route, uint32_t channel,
+                                uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept {
   CHECK(claim && length <= claim.space().size());
-  BlockIndex head = claim.block_;
+  sent.block = claim.block_;
+  std::byte* payload = claim.space_.data() - kHeaderBytes;
   if (!claim.buffer_.empty()) {
     const std::span<const std::byte> bytes(claim.buffer_.data(), length);
     const std::optional<BlockIndex> first = write_chain(bytes);
-    if (!first) return Error::kOutOfBlocks;
-    head = *first;
+    if (!first) return false;
+    sent.block = *first;
+    payload = arenas_.own(*first).data();
   }
-  Envelope& envelope = *segment_.envelope(head);
+  Envelope& envelope = *segment_.envelope(sent.block);
   envelope.returned.store(0, relaxed);  // ours until it is pushed
-  PayloadHeader header{};
-  header.generation = Stamp{envelope.stamp.load(relaxed)}.generation();  // ours
+  sent.payload_generation = Stamp{envelope.stamp.load(relaxed)}.generation();  // ours
+  // Field by field, in place: a copy of one just written would wait for its parts to arrive.
+  PayloadHeader& header = *reinterpret_cast<PayloadHeader*>(payload);
+  header.generation = sent.payload_generation;
   header.length = static_cast<uint32_t>(length);
-  header.channel = route.channel;
+  header.channel = channel;
   header.expires_ms = expires_ms;
-  header.published_ms = now_ms();
+  header.published_ms = now_ms;
   header.worker = route.about.worker;
   header.sender = me_.index;
   header.incarnation = route.about.incarnation;
@@ -98,10 +83,7 @@ Result<BlockIndex> ChannelLayer::write_header(Claim& claim, size_t length, const
   header.ordinal = route.about.ordinal;
   header.answered_block = route.answered_block;
   header.answered_generation = route.answered_generation;
-  std::memcpy(arenas_.own(head).data(), &header, sizeof header);
-  sent.block = head;
-  sent.payload_generation = header.generation;
-  return head;
+  return true;
 }
 
 std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> bytes) noexcept {
@@ -125,7 +107,7 @@ std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> b
   return head;
 }
 
-PushOutcome ChannelLayer::push(OwnerQueue queue, uint32_t id, Sent& sent) noexcept {
+PushOutcome ChannelLayer::push(OwnerQueue& queue, uint32_t id, Sent& sent) noexcept {
   Envelope& envelope = *segment_.envelope(sent.block);
   envelope.queue.store(id, relaxed);  // ordered by the stamp that follows
   const auto try_once = [&] {
@@ -153,64 +135,72 @@ bool ChannelLayer::free_withdrawn(OwnerQueue queue) noexcept {
 
 // ---- ChannelLayer: sending ----------------------------------------------------------------------
 
-Result<Sent> ChannelLayer::finish(PushOutcome outcome, Claim& claim, BlockIndex head,
-                                  Sent sent) noexcept {
+Result<Sent> ChannelLayer::finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept {
   if (outcome == PushOutcome::kPushed) {
     claim.pool_ = nullptr;  // spent
     claim.block_ = kNoBlock;
     claim.buffer_.clear();
     return sent;
   }
-  if (head != claim.block_) pool_.free(head);  // a chain: the claim keeps its buffer
+  if (sent.block != claim.block_) pool_.free(sent.block);  // a chain: the claim keeps its buffer
   return outcome == PushOutcome::kFull ? Error::kChannelFull : Error::kSegmentCorrupt;
 }
 
+// A message within its even share of the channel's bytes is not counted: the capacity bounds those.
+bool ChannelLayer::count_bytes(ChannelRecord& record, size_t length,
+                               const OwnerQueue& queue) noexcept {
+  if (length <= even_share_bytes_) return true;
+  // Bytes waiting are an estimate that a death can leave too high: an empty queue corrects it.
+  if (record.bytes_queued.load(relaxed) + length > limits::kChannelBytes) {
+    if (!queue.empty()) return false;
+    record.bytes_queued.store(0, relaxed);
+  }
+  record.bytes_queued.fetch_add(length, relaxed);  // before the push: the reader subtracts
+  return true;
+}
+
 Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
-                                Route route) noexcept {
+                                const Route& route) noexcept {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return Error::kChannelNameInvalid;
   if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
-  route.channel = channel;
   OwnerQueue queue = segment_.channel_queue(channel);
-  // Bytes waiting are an estimate that a death can leave too high: an empty queue corrects it.
-  if (record->bytes_queued.load(relaxed) + length > limits::kChannelBytes) {
-    if (!queue.empty()) {
-      record->full.fetch_add(1, relaxed);  // a counter
-      return Error::kChannelFull;
-    }
-    record->bytes_queued.store(0, relaxed);
+  if (!count_bytes(*record, length, queue)) {
+    record->full.fetch_add(1, relaxed);  // a counter
+    return Error::kChannelFull;
   }
+  const uint64_t now = now_ms();
   const uint64_t expires =
-      route.expires_ms != 0 ? route.expires_ms : now_ms() + record->expiry_ms.load(relaxed);
+      route.expires_ms != 0 ? route.expires_ms : now + record->expiry_ms.load(relaxed);
   Sent sent;
-  const Result<BlockIndex> head = write_header(claim, length, route, expires, sent);
-  if (!head.ok()) return head.error();
-  record->bytes_queued.fetch_add(length, relaxed);  // before the push: the reader subtracts
-  const PushOutcome outcome = push(queue, queue_id(QueueKind::kChannel, channel), sent);
+  const bool written = write_header(claim, length, route, channel, expires, now, sent);
+  PushOutcome outcome = PushOutcome::kFull;
+  if (written) outcome = push(queue, queue_id(QueueKind::kChannel, channel), sent);
   if (outcome == PushOutcome::kPushed) {
-    record->messages.fetch_add(1, relaxed);
     will_ring_channel(channel);
   } else {
-    record->bytes_queued.fetch_sub(length, relaxed);
+    if (length > even_share_bytes_) record->bytes_queued.fetch_sub(length, relaxed);
+    if (!written) return Error::kOutOfBlocks;
     if (outcome == PushOutcome::kFull) record->full.fetch_add(1, relaxed);
     if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
   }
-  return finish(outcome, claim, *head, sent);
+  return finish(outcome, claim, sent);
 }
 
 Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t length,
-                                   Route route) noexcept {
+                                   const Route& route) noexcept {
   ProcessRecord* record = segment_.process(reader.index);
   if (record == nullptr || !processes_.is_live(reader)) return Error::kReaderGone;
   if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
   Sent sent;
-  const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
-  if (!head.ok()) return head.error();
-  const PushOutcome outcome =
-      push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), sent);
+  if (!write_header(claim, length, route, route.channel, route.expires_ms, now_ms(), sent)) {
+    return Error::kOutOfBlocks;
+  }
+  OwnerQueue queue = segment_.inbox(reader.index);
+  const PushOutcome outcome = push(queue, queue_id(QueueKind::kInbox, reader.index), sent);
   if (outcome == PushOutcome::kPushed) will_ring_process(reader.index);
   if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
-  return finish(outcome, claim, *head, sent);
+  return finish(outcome, claim, sent);
 }
 
 Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) noexcept {
@@ -218,7 +208,8 @@ Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) n
   Envelope* envelope = segment_.envelope(block);
   CHECK(envelope != nullptr);
   Sent sent{block, Stamp{envelope->stamp.load(relaxed)}.generation(), 0};  // ours
-  switch (push(segment_.inbox(reader.index), queue_id(QueueKind::kInbox, reader.index), sent)) {
+  OwnerQueue queue = segment_.inbox(reader.index);
+  switch (push(queue, queue_id(QueueKind::kInbox, reader.index), sent)) {
     case PushOutcome::kPushed:
       break;
     case PushOutcome::kFull:
@@ -230,7 +221,7 @@ Result<Sent> ChannelLayer::send_block_to(ProcessName reader, BlockIndex block) n
   return sent;
 }
 
-Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexcept {
+Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, const Route& route) noexcept {
   const Result<ConnectionRecord*> found = find_connection(segment_, route.about);
   if (!found.ok()) return found.error();
   ConnectionRecord& record = **found;
@@ -239,8 +230,9 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexc
     if (record.high_water.load(seq_cst) != 0) return Error::kChannelFull;
   }
   Sent sent;
-  const Result<BlockIndex> head = write_header(claim, length, route, route.expires_ms, sent);
-  if (!head.ok()) return head.error();
+  if (!write_header(claim, length, route, route.channel, route.expires_ms, now_ms(), sent)) {
+    return Error::kOutOfBlocks;
+  }
   const uint32_t ring =
       (route.about.worker - 2u) * segment_.geometry().connections_per_worker + route.about.slot;
   OwnerQueue queue = segment_.reply_ring(route.about.worker, route.about.slot);
@@ -255,7 +247,7 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, Route route) noexc
     set_ready(*segment_.ready(route.about.worker), route.about.slot);
     will_ring_process(route.about.worker);
   }
-  return finish(outcome, claim, *head, sent);
+  return finish(outcome, claim, sent);
 }
 
 // ---- ChannelLayer: what became of it ------------------------------------------------------------

@@ -51,15 +51,15 @@ class ChannelLayer {
   // of its space are the message.
   // To whoever reads the channel next. kChannelFull, kSegmentCorrupt.
   [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length,
-                                  Route route) noexcept;
+                                  const Route& route) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
   [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length,
-                                     Route route) noexcept;
+                                     const Route& route) noexcept;
   // A block of ours whose payload (header and all) is written already, or one being handed back.
   [[nodiscard]] Result<Sent> send_block_to(ProcessName reader, BlockIndex block) noexcept;
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
   // then `me` is noted as waiting there and rung when there is room).
-  [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, Route route) noexcept;
+  [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, const Route& route) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
 
@@ -90,19 +90,27 @@ class ChannelLayer {
   [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
 
  private:
-  [[nodiscard]] Result<BlockIndex> write_header(Claim& claim, size_t length, const Route& route,
-                                                uint64_t expires_ms, Sent& sent) noexcept;
-  [[nodiscard]] PushOutcome push(OwnerQueue queue, uint32_t id, Sent& sent) noexcept;
+  // `channel` and `expires_ms` in place of the route's. False: no blocks for a chain.
+  [[nodiscard]] bool write_header(Claim& claim, size_t length, const Route& route, uint32_t channel,
+                                  uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept;
+  [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
-  [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, BlockIndex head,
-                                    Sent sent) noexcept;
-  [[nodiscard]] std::optional<Delivery> take(OwnerQueue queue, ChannelRecord* channel) noexcept;
-  [[nodiscard]] bool fill(Delivery& delivery) noexcept;
-  [[nodiscard]] bool gather(Delivery& delivery, std::span<const std::byte> first) noexcept;
+  [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept;
+  // True: room for `length` bytes more, which count from now on.
+  [[nodiscard]] bool count_bytes(ChannelRecord& record, size_t length,
+                                 const OwnerQueue& queue) noexcept;
+  [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, Taken& taken) noexcept;
+  [[nodiscard]] bool fill(Taken& taken) noexcept;
+  [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
   void ring_one_waiter(uint32_t channel) noexcept;
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;
 
+  struct Reading {
+    uint32_t channel;
+    ChannelRecord* record;
+    OwnerQueue queue;
+  };
   const Segment& segment_;
   Arenas& arenas_;
   Doorbell& doorbell_;
@@ -110,7 +118,9 @@ class ChannelLayer {
   ProcessTable processes_;
   ChannelTable channels_;
   BlockPool pool_;
-  std::vector<uint32_t> reading_;
+  OwnerQueue inbox_;           // ours
+  size_t even_share_bytes_;    // of a channel's bytes: only longer messages are counted
+  std::vector<Reading> reading_;
   size_t next_reading_ = 0;
   std::vector<ProcessIndex> ring_processes_;
   std::vector<uint32_t> ring_channels_;

@@ -18,17 +18,38 @@ inline constexpr size_t kLargestMessageBytes = limits::kMessageBytes + limits::k
 class Claim {
  public:
   Claim() noexcept = default;
-  Claim(Claim&& other) noexcept { *this = std::move(other); }
-  Claim& operator=(Claim&& other) noexcept;
+  Claim(BlockPool& pool, BlockIndex block, std::span<std::byte> space) noexcept
+      : pool_(&pool), block_(block), space_(space) {}
+  Claim(BlockPool& pool, std::vector<std::byte> buffer) noexcept
+      : pool_(&pool), buffer_(std::move(buffer)) {}
+  Claim(Claim&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        block_(other.block_),
+        space_(other.space_),
+        buffer_(std::move(other.buffer_)) {}
+  Claim& operator=(Claim&& other) noexcept {
+    if (this == &other) return *this;
+    abandon();
+    pool_ = std::exchange(other.pool_, nullptr);
+    block_ = other.block_;
+    space_ = other.space_;
+    buffer_ = std::move(other.buffer_);
+    return *this;
+  }
   ~Claim() { abandon(); }
   // Where the message's bytes go; may be larger than asked for.
-  [[nodiscard]] std::span<std::byte> space() noexcept;
+  [[nodiscard]] std::span<std::byte> space() noexcept {
+    return buffer_.empty() ? space_ : std::span<std::byte>(buffer_);
+  }
   // The block written to; kNoBlock for a chain.
   [[nodiscard]] BlockIndex block() const noexcept { return block_; }
   [[nodiscard]] explicit operator bool() const noexcept { return pool_ != nullptr; }
-  void abandon() noexcept;
+  void abandon() noexcept {
+    if (pool_ != nullptr) give_up();
+  }
 
  private:
+  void give_up() noexcept;
   friend class ChannelLayer;
   BlockPool* pool_ = nullptr;
   BlockIndex block_ = kNoBlock;  // kNoBlock while pool_ is set: a chain, gathered in buffer_

@@ -11,11 +11,34 @@
 
 namespace sluice::shm {
 
+// A message as a queue gave it, its block ours: what a Delivery is made of.
+struct Taken {
+  Taken() noexcept {}  // not zeroed as a whole
+  BlockIndex block = kNoBlock;
+  Returned returned = Returned::kNo;
+  PayloadHeader header{};
+  std::span<const std::byte> content{};
+  std::vector<std::byte> gathered;  // the content of a chain
+};
+
 // A message received. Its block is freed when the delivery ends, unless kept.
 class Delivery {
  public:
   Delivery() noexcept = default;
-  Delivery(Delivery&& other) noexcept { *this = std::move(other); }
+  Delivery(BlockPool& pool, Taken&& taken) noexcept
+      : pool_(&pool),
+        block_(taken.block),
+        header_(taken.header),
+        returned_(taken.returned),
+        content_(taken.content),
+        gathered_(std::move(taken.gathered)) {}
+  Delivery(Delivery&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        block_(other.block_),
+        header_(other.header_),
+        returned_(other.returned_),
+        content_(std::exchange(other.content_, {})),
+        gathered_(std::move(other.gathered_)) {}
   Delivery& operator=(Delivery&& other) noexcept;
   ~Delivery() { release(); }
 
@@ -31,12 +54,15 @@ class Delivery {
   // Not kNo: the block is our own, handed back because its taker died.
   [[nodiscard]] Returned returned() const noexcept { return returned_; }
   // Frees the block now.
-  void release() noexcept;
+  void release() noexcept {
+    if (pool_ == nullptr) return;
+    std::exchange(pool_, nullptr)->free(block_);
+    content_ = {};
+  }
   // Keeps the block in our hands; the caller frees it with ChannelLayer::free_block().
   [[nodiscard]] BlockIndex keep() noexcept;
 
  private:
-  friend class ChannelLayer;
   BlockPool* pool_ = nullptr;
   BlockIndex block_ = kNoBlock;
   PayloadHeader header_{};

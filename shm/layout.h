@@ -106,9 +106,9 @@ struct alignas(kLine) ChannelRecord {
   HalfWord poisoned;  // nonzero: something impossible was found in its queue
   HalfWord name_length;
   std::array<char, kMaxNameBytes> name;
-  alignas(kLine) Word bytes_queued;   // approximate: a death may leave it too high
-  Word messages;                      // counters: sent
-  Word full;                          // refused because full
+  // Of messages longer than their even share of the channel's bytes; a death may leave it too high.
+  alignas(kLine) Word bytes_queued;
+  Word full;                          // counters: refused because full; sent is the queue's tail
   Word expired;                       // dropped because nobody read them in time
   Word withdrawn;                     // taken back by their sender
   alignas(kLine) ProcessSet readers;  // who reads it at all

@@ -38,13 +38,6 @@ Delivery& Delivery::operator=(Delivery&& other) noexcept {
   return *this;
 }
 
-void Delivery::release() noexcept {
-  if (pool_ == nullptr) return;
-  pool_->free(block_);
-  pool_ = nullptr;
-  content_ = {};
-}
-
 BlockIndex Delivery::keep() noexcept {
   pool_ = nullptr;
   return block_;
@@ -52,76 +45,73 @@ BlockIndex Delivery::keep() noexcept {
 
 // ---- taking -------------------------------------------------------------------------------------
 
-std::optional<Delivery> ChannelLayer::take(OwnerQueue queue, ChannelRecord* channel) noexcept {
+bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, Taken& taken) noexcept {
   for (uint32_t dropped = 0; dropped < kDropsInARow; ++dropped) {
-    BlockIndex block = kNoBlock;
     bool withdrawn = false;
-    switch (queue.try_pop(me_.index, block, withdrawn)) {
+    switch (queue.try_pop(me_.index, taken.block, withdrawn)) {
       case PopOutcome::kEmpty:
-        return std::nullopt;
+        return false;
       case PopOutcome::kCorrupt:
         ++drops_.corrupt;
         continue;
       case PopOutcome::kTaken:
         break;
     }
-    Delivery delivery;
-    delivery.pool_ = &pool_;
-    delivery.block_ = block;  // freed with the delivery, whatever becomes of it
-    const bool whole = fill(delivery);
-    if (channel != nullptr) channel->bytes_queued.fetch_sub(delivery.header_.length, relaxed);
+    const bool whole = fill(taken);
+    const size_t length = taken.header.length;
+    if (length > even_share_bytes_ && channel != nullptr) {
+      channel->bytes_queued.fetch_sub(length, relaxed);
+    }
+    const uint64_t expires = taken.header.expires_ms;
     if (withdrawn) {
       ++drops_.withdrawn;
-      continue;
-    }
-    if (!whole) continue;  // counted
-    const uint64_t expires = delivery.header_.expires_ms;
-    if (expires != 0 && now_ms() >= expires && delivery.returned_ == Returned::kNo) {
+    } else if (whole && (expires == 0 || now_ms() < expires || taken.returned != Returned::kNo)) {
+      return true;
+    } else if (whole) {  // else counted
       ++drops_.expired;
       if (channel != nullptr) channel->expired.fetch_add(1, relaxed);
-      continue;
     }
-    return delivery;
+    pool_.free(taken.block);
   }
-  return std::nullopt;
+  return false;
 }
 
-// Copies and checks the header, finds or gathers the content. False: dropped and counted.
-bool ChannelLayer::fill(Delivery& delivery) noexcept {
-  const std::span<const std::byte> payload = arenas_.payload(delivery.block_);
+// Copies and checks the header, finds or gathers the content. False: counted, and to be dropped.
+bool ChannelLayer::fill(Taken& taken) noexcept {
+  const std::span<const std::byte> payload = arenas_.payload(taken.block);
   if (payload.empty()) {
     ++drops_.unmapped;
+    taken.header.length = 0;
     return false;
   }
-  std::memcpy(&delivery.header_, payload.data(), sizeof(PayloadHeader));
-  Envelope* envelope = segment_.envelope(delivery.block_);
-  const bool own = arenas_.is_own(delivery.block_);
-  const uint32_t returned = envelope->returned.load(relaxed);  // ours since we took it
-  if (own && returned <= static_cast<uint32_t>(Returned::kUnread)) {
-    delivery.returned_ = static_cast<Returned>(returned);
+  std::memcpy(&taken.header, payload.data(), sizeof(PayloadHeader));
+  taken.returned = Returned::kNo;
+  const uint32_t returned = segment_.envelope(taken.block)->returned.load(relaxed);  // ours by now
+  if (segment_.arena_of(taken.block) == me_.index &&
+      returned <= static_cast<uint32_t>(Returned::kUnread)) {
+    taken.returned = static_cast<Returned>(returned);
   }
-  const size_t length = delivery.header_.length;
-  const size_t inside = payload.size() - kHeaderBytes;
-  if (length <= inside) {
-    delivery.content_ = payload.subspan(kHeaderBytes, length);
+  const size_t length = taken.header.length;
+  if (length <= payload.size() - kHeaderBytes) {
+    taken.content = payload.subspan(kHeaderBytes, length);
     return true;
   }
-  return gather(delivery, payload.subspan(kHeaderBytes));
+  return gather(taken, payload.subspan(kHeaderBytes));
 }
 
 // A chain: its links are checked one by one, and the whole copied to the heap.
-bool ChannelLayer::gather(Delivery& delivery, std::span<const std::byte> first) noexcept {
-  const size_t length = delivery.header_.length;
+bool ChannelLayer::gather(Taken& taken, std::span<const std::byte> first) noexcept {
+  const size_t length = taken.header.length;
   if (length > kLargestMessageBytes) {
     ++drops_.corrupt;
     return false;
   }
-  delivery.gathered_.reserve(length);
-  delivery.gathered_.assign(first.begin(), first.end());
-  BlockIndex link = segment_.envelope(delivery.block_)->next.load(acquire);
-  while (delivery.gathered_.size() < length) {
+  taken.gathered.reserve(length);
+  taken.gathered.assign(first.begin(), first.end());
+  BlockIndex link = segment_.envelope(taken.block)->next.load(acquire);
+  while (taken.gathered.size() < length) {
     const Envelope* envelope = link == 0 ? nullptr : segment_.envelope(link - 1);
-    if (envelope == nullptr || envelope->head.load(relaxed) != delivery.block_ ||
+    if (envelope == nullptr || envelope->head.load(relaxed) != taken.block ||
         Stamp{envelope->stamp.load(acquire)}.state() != BlockState::kLinked) {
       ++drops_.corrupt;
       return false;
@@ -131,34 +121,37 @@ bool ChannelLayer::gather(Delivery& delivery, std::span<const std::byte> first) 
       ++drops_.unmapped;
       return false;
     }
-    const size_t wanted = std::min(piece.size(), length - delivery.gathered_.size());
-    delivery.gathered_.insert(delivery.gathered_.end(), piece.begin(),
-                              piece.begin() + static_cast<std::ptrdiff_t>(wanted));
+    const size_t wanted = std::min(piece.size(), length - taken.gathered.size());
+    taken.gathered.insert(taken.gathered.end(), piece.begin(),
+                          piece.begin() + static_cast<std::ptrdiff_t>(wanted));
     link = envelope->next.load(relaxed);
   }
-  delivery.content_ = delivery.gathered_;
+  taken.content = taken.gathered;
   return true;
 }
 
 std::optional<Delivery> ChannelLayer::try_receive() noexcept {
   // Turn 0 is the inbox, turn n the n-th channel read; each call starts where the last one found.
+  Taken taken;
   const size_t turns = reading_.size() + 1;
+  size_t turn = next_reading_;
   for (size_t i = 0; i < turns; ++i) {
-    const size_t turn = (next_reading_ + i) % turns;
-    std::optional<Delivery> delivery = turn == 0 ? take(segment_.inbox(me_.index), nullptr)
-                                                 : take(segment_.channel_queue(reading_[turn - 1]),
-                                                        segment_.channel(reading_[turn - 1]));
-    if (delivery) {
-      next_reading_ = (turn + 1) % turns;
-      return delivery;
-    }
+    const bool found = turn == 0 ? take(inbox_, nullptr, taken)
+                                 : take(reading_[turn - 1].queue, reading_[turn - 1].record, taken);
+    if (++turn == turns) turn = 0;
+    if (!found) continue;
+    next_reading_ = turn;
+    return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
   }
   return std::nullopt;
 }
 
 std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept {
   if (slot >= segment_.geometry().connections_per_worker) return std::nullopt;
-  return take(segment_.reply_ring(me_.index, slot), nullptr);
+  OwnerQueue ring = segment_.reply_ring(me_.index, slot);
+  Taken taken;
+  if (!take(ring, nullptr, taken)) return std::nullopt;
+  return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
 }
 
 // ---- reading and waiting ------------------------------------------------------------------------
@@ -166,15 +159,15 @@ std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept 
 void ChannelLayer::start_reading(uint32_t channel) {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return;
-  if (std::find(reading_.begin(), reading_.end(), channel) != reading_.end()) return;
-  reading_.push_back(channel);
+  const auto is_it = [channel](const Reading& one) { return one.channel == channel; };
+  if (std::any_of(reading_.begin(), reading_.end(), is_it)) return;
+  reading_.push_back({channel, record, segment_.channel_queue(channel)});
   set_bit(record->readers, me_.index, true);
 }
 
 void ChannelLayer::stop_reading() noexcept {
   stop_waiting();
-  for (const uint32_t channel : reading_)
-    set_bit(segment_.channel(channel)->readers, me_.index, false);
+  for (const Reading& one : reading_) set_bit(one.record->readers, me_.index, false);
   reading_.clear();
   next_reading_ = 0;
 }
@@ -191,24 +184,22 @@ bool ChannelLayer::has_reader(uint32_t channel) const noexcept {
 }
 
 bool ChannelLayer::anything_waiting() const noexcept {
-  if (!segment_.inbox(me_.index).empty()) return true;
+  if (!inbox_.empty()) return true;
   return std::any_of(reading_.begin(), reading_.end(),
-                     [this](uint32_t channel) { return !segment_.channel_queue(channel).empty(); });
+                     [](const Reading& one) { return !one.queue.empty(); });
 }
 
 void ChannelLayer::wait_on_channels() noexcept {
-  for (const uint32_t channel : reading_)
-    set_bit(segment_.channel(channel)->waiters, me_.index, true);
+  for (const Reading& one : reading_) set_bit(one.record->waiters, me_.index, true);
 }
 
 void ChannelLayer::stop_waiting() noexcept {
-  for (const uint32_t channel : reading_)
-    set_bit(segment_.channel(channel)->waiters, me_.index, false);
+  for (const Reading& one : reading_) set_bit(one.record->waiters, me_.index, false);
 }
 
 void ChannelLayer::pass_on() noexcept {
-  for (const uint32_t channel : reading_) {
-    if (!segment_.channel_queue(channel).empty()) ring_one_waiter(channel);
+  for (const Reading& one : reading_) {
+    if (!one.queue.empty()) ring_one_waiter(one.channel);
   }
 }
 

@@ -71,6 +71,10 @@ class Segment {
   [[nodiscard]] OwnerQueue free_queue(uint32_t process, uint32_t size_class) const noexcept;
 
   // Blocks.
+  // Whose arena a block index names, be there such a block or not.
+  [[nodiscard]] ProcessIndex arena_of(BlockIndex block) const noexcept {
+    return static_cast<ProcessIndex>(block >> block_bits_);
+  }
   [[nodiscard]] uint32_t block_count() const noexcept { return block_count_; }
   [[nodiscard]] const ClassCounts& blocks_of(uint32_t process) const noexcept {
     return is_worker(process) ? geometry_.worker_blocks : geometry_.other_blocks;
@@ -129,3 +133,5 @@ class Segment {
 [[nodiscard]] bool sealed_memfd_of(int memfd, uint64_t bytes) noexcept;
 
 }  // namespace sluice::shm
+
+#include "shm/segment_inline.h"

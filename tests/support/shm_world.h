@@ -120,9 +120,10 @@ inline uint32_t blocks_waiting_free(const shm::Segment& segment, shm::ProcessInd
   return blocks;
 }
 inline uint32_t blocks_used(const shm::Segment& segment, shm::ProcessIndex row) {
+  const shm::ProcessRecord* record = segment.process(row);
   uint32_t blocks = 0;
-  for (uint32_t c = 0; c < shm::kClasses; ++c) {
-    blocks += segment.process(row)->used_blocks[c].load(std::memory_order_acquire);
+  for (uint32_t c = 0; record != nullptr && c < shm::kClasses; ++c) {
+    blocks += record->used_blocks[c].load(std::memory_order_acquire);
   }
   return blocks;
 }

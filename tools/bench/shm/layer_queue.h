@@ -53,15 +53,13 @@ class LayerEnd {
 
   // Claim, write, send, ring. A message refused stays in its claim, as a consumer that waits keeps it.
   bool try_send(const Message& message) noexcept {
-    if (!claim_) {
-      Result<shm::Claim> claim = member_.layer.claim(sizeof message);
-      if (!claim.ok()) return false;
-      claim_ = std::move(*claim);
-      std::memcpy(claim_.space().data(), &message, sizeof message);
-    }
-    const bool sent = member_.layer.send(channel_, claim_, sizeof message, {}).ok();
-    if (sent) member_.layer.ring();
-    return sent;
+    if (claim_) return publish(claim_);
+    Result<shm::Claim> claim = member_.layer.claim(sizeof message);
+    if (!claim.ok()) return false;
+    std::memcpy(claim->space().data(), &message, sizeof message);
+    if (publish(*claim)) return true;
+    claim_ = std::move(*claim);
+    return false;
   }
 
   bool try_receive(Message& message) noexcept {
@@ -72,6 +70,12 @@ class LayerEnd {
   }
 
  private:
+  bool publish(shm::Claim& claim) noexcept {
+    const bool sent = member_.layer.send(channel_, claim, sizeof(Message), {}).ok();
+    if (sent) member_.layer.ring();
+    return sent;
+  }
+
   tests::Member member_;
   uint32_t channel_;
   shm::Claim claim_;
