@@ -14,7 +14,10 @@ constexpr uint32_t kMaxLinks = 64;     // of one chain: four times what the larg
 }  // namespace
 
 BlockPool::BlockPool(const Segment& segment, ProcessIndex me)
-    : segment_(segment), me_(me), first_own_(segment.block_at(me, 0, 0)) {
+    : segment_(segment),
+      me_(me),
+      heads_seen_(segment.geometry().processes * kClasses),
+      first_own_(segment.block_at(me, 0, 0)) {
   uint32_t blocks = 0;
   for (const uint32_t count : segment.blocks_of(me)) blocks += count;
   held_.resize(blocks);
@@ -85,7 +88,9 @@ void BlockPool::give_back(BlockIndex block) noexcept {
       relaxed);  // before the stamp
   // The queue has a cell for every block: full or corrupt means scribbled, and the block stays ours
   // until recovery takes it.
-  static_cast<void>(segment_.free_queue(place.arena, place.size_class).try_push(block, me_));
+  static_cast<void>(
+      segment_.free_queue(place.arena, place.size_class)
+          .try_push(block, me_, &heads_seen_[place.arena * kClasses + place.size_class]));
 }
 
 void BlockPool::free(BlockIndex block) noexcept {

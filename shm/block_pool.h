@@ -47,6 +47,7 @@ class BlockPool {
   std::array<std::vector<BlockIndex>, kClasses> stock_;
   std::array<uint32_t, kClasses> fresh_{};  // blocks from here on were never used
   std::vector<uint8_t> held_;               // by number in our arena: 1 held, 2 held and set aside
+  std::vector<uint64_t> heads_seen_;        // of others' free queues: see OwnerQueue::try_push()
   BlockIndex first_own_ = 0;
 };
 

@@ -38,7 +38,8 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       channels_(segment, me.index),
       pool_(segment, me.index),
       inbox_(segment.inbox(me.index)),
-      even_share_bytes_(limits::kChannelBytes / segment.geometry().channel_cells) {
+      even_share_bytes_(limits::kChannelBytes / segment.geometry().channel_cells),
+      heads_seen_(segment.geometry().channels) {
   ring_processes_.reserve(segment.geometry().processes);
   ring_channels_.reserve(64);
 }
@@ -107,13 +108,14 @@ std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> b
   return head;
 }
 
-PushOutcome ChannelLayer::push(OwnerQueue& queue, uint32_t id, Sent& sent) noexcept {
+PushOutcome ChannelLayer::push(OwnerQueue& queue, uint32_t id, Sent& sent,
+                               uint64_t* head_seen) noexcept {
   Envelope& envelope = *segment_.envelope(sent.block);
   envelope.queue.store(id, relaxed);  // ordered by the stamp that follows
   const auto try_once = [&] {
     // Ours until it is pushed; the push stamps it with the next generation, a refused one too.
     sent.queued_generation = Stamp{envelope.stamp.load(relaxed)}.next(me_.index, {}).generation();
-    return queue.try_push(sent.block, me_.index);
+    return queue.try_push(sent.block, me_.index, head_seen);
   };
   const PushOutcome outcome = try_once();
   if (outcome != PushOutcome::kFull) return outcome;
@@ -175,7 +177,9 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
   Sent sent;
   const bool written = write_header(claim, length, route, channel, expires, now, sent);
   PushOutcome outcome = PushOutcome::kFull;
-  if (written) outcome = push(queue, queue_id(QueueKind::kChannel, channel), sent);
+  if (written) {
+    outcome = push(queue, queue_id(QueueKind::kChannel, channel), sent, &heads_seen_[channel]);
+  }
   if (outcome == PushOutcome::kPushed) {
     will_ring_channel(channel);
   } else {

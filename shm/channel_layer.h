@@ -93,7 +93,8 @@ class ChannelLayer {
   // `channel` and `expires_ms` in place of the route's. False: no blocks for a chain.
   [[nodiscard]] bool write_header(Claim& claim, size_t length, const Route& route, uint32_t channel,
                                   uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept;
-  [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent) noexcept;
+  [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent,
+                                 uint64_t* head_seen = nullptr) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept;
   // True: room for `length` bytes more, which count from now on.
@@ -120,6 +121,7 @@ class ChannelLayer {
   BlockPool pool_;
   OwnerQueue inbox_;           // ours
   size_t even_share_bytes_;    // of a channel's bytes: only longer messages are counted
+  std::vector<uint64_t> heads_seen_;  // of every channel's queue: see OwnerQueue::try_push()
   std::vector<Reading> reading_;
   size_t next_reading_ = 0;
   std::vector<ProcessIndex> ring_processes_;

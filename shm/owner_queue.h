@@ -35,16 +35,14 @@ class BasicOwnerQueue {
   // `size` a power of two, at least 2; capacity in 1..size.
   BasicOwnerQueue(Atomic& head, Atomic& tail, Atomic* cells, uint32_t size, uint32_t capacity,
                   Stamps stamps) noexcept
-      : head_(head),
-        tail_(tail),
-        cells_(cells),
-        size_(size),
-        lap_shift_(static_cast<uint32_t>(std::countr_zero(size))),
-        capacity_(capacity),
-        stamps_(stamps) {}
+      : head_(head), tail_(tail), cells_(cells), size_(size),
+        lap_shift_(static_cast<uint32_t>(std::countr_zero(size))), capacity_(capacity), stamps_(stamps) {}
 
-  // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits.
-  [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me) noexcept {
+  // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits. `head_seen`,
+  // where the caller keeps one for this queue, is how far head was once: while that leaves room, the
+  // readers' line is not looked at.
+  [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me,
+                                     uint64_t* head_seen = nullptr) noexcept {
     Atomic* word = stamps_.stamp(block);
     if (word == nullptr) return PushOutcome::kCorrupt;
     const Stamp queued = Stamp{word->load(relaxed)}.next(me, BlockState::kQueued);  // ours alone
@@ -55,7 +53,8 @@ class BasicOwnerQueue {
       uint64_t cell = at(tail).load(acquire);               // [C]
       if (lap_in(cell) == lap(tail)) advance(tail_, tail);  // Q3
       if (lap_in(cell) + 1 != lap(tail)) continue;          // our tail is old
-      if (is_full(tail)) {
+      const bool room_seen = head_seen != nullptr && tail - *head_seen < capacity_;
+      if (!room_seen && is_full(tail, head_seen)) {
         word->store(queued.next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
       }
@@ -179,7 +178,8 @@ class BasicOwnerQueue {
 
   // At capacity with a head block that really still waits: a taken one is stepped over. Signed,
   // because head may overtake a lagging tail. A tail that moved on says nothing: look again.
-  [[nodiscard]] bool is_full(uint64_t tail) noexcept {
+  [[nodiscard]] bool is_full(uint64_t tail, uint64_t* head_seen) noexcept {
+    if (head_seen != nullptr) *head_seen = head_.load(acquire);  // [H] only grows
     const auto full = [&] {
       return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_};  // [H]
     };

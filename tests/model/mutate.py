@@ -26,6 +26,11 @@ MUTANTS = {
         "(tail - head_.load(acquire)) >= uint64_t{capacity_}",
     ),
     "full_by_count_alone": ("owner_queue.h", "    settle_head();\n    return full()", "    return full()"),
+    "full_by_an_old_head": (
+        "owner_queue.h",
+        "if (head_seen != nullptr) *head_seen = head_.load(acquire);",
+        "if (head_seen != nullptr) return true;",
+    ),
     "empty_by_cell_alone": (
         "owner_queue.h",
         "if (lap_in(cell) + 1 == lap(head) && head_.load(acquire) == head) return PopOutcome::kEmpty;",

@@ -199,8 +199,11 @@ uint64_t Process::operation(Operation kind, uint32_t queue, Body body) {
 bool Process::push(uint32_t queue_index, BlockIndex block) {
   return operation(Operation::kPush, queue_index, [&]() -> uint64_t {
     if (step.scenario->size[1] != 0) memory[kQueueOf + block].store(queue_index + 1, std::memory_order_relaxed);
-    const ProcessState& process = state_.processes[index_];
-    switch (queue(queue_index).try_push(block, me())) {
+    ProcessState& process = state_.processes[index_];
+    uint64_t head_seen = process.head_seen[queue_index];  // a step begins the operation anew
+    const shm::PushOutcome outcome = queue(queue_index).try_push(block, me(), &head_seen);
+    process.head_seen[queue_index] = head_seen;
+    switch (outcome) {
       case shm::PushOutcome::kPushed: return 1;
       case shm::PushOutcome::kCorrupt: violate("an honest queue was called corrupt"); return 0;
       case shm::PushOutcome::kFull: break;
@@ -302,6 +305,7 @@ Hash hash_of(const State& state) {
              uint64_t(p.operation) << 56);
     hash.add(p.results, p.operations);
     hash.add(p.seen, p.accesses);
+    hash.add(p.head_seen);
   }
   hash.add(state.ghost.message);
   hash.add(state.ghost.published);

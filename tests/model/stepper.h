@@ -55,6 +55,7 @@ struct ProcessState {
   uint8_t pushes = 0;
   uint8_t operations = 0;  // completed
   uint8_t accesses = 0;    // of the operation under way
+  std::array<uint64_t, kQueues> head_seen{};  // kept from push to push, as a process's layer keeps it
   std::array<uint64_t, kOperations> results{};
   std::array<uint64_t, kAccesses> seen{};
 };
