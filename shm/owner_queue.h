@@ -1,17 +1,16 @@
 // shm/owner_queue.h -- a bounded FIFO of blocks, many writers, many readers, no locks.
 // Lives in shared memory; any process using it may be killed or frozen at any instruction.
-//
 //   position  64-bit, only grows      cell = spread(position % size)    lap = position / size + 1
 //   cell      { lap:32 | block:32 }   cell.lap == lap(p)  <=>  position p is published
 //   stamp     in the block's envelope { generation:40 | owner:16 | state:8 }
-//
 // Q1  One compare-exchange of a cell publishes; there is never a half-written cell to repair.
 // Q2  One compare-exchange of the block's stamp takes it; every block names its owner, always.
 // Q3  head and tail may lag behind; whoever meets a lagging one moves it on.
 // Q4  A cell is overwritten only after its block was taken and head has passed it.
 // Q5  A block leaves its taker's hands only after head has passed its position, moved on by the
 //     taker or by recovery. So a stamp read while head stood there is of this push.
-// Q6  Content nobody honest can have written ends in kCorrupt after a bounded number of steps.
+// Q6  Content nobody honest can have written ends a call in a bounded number of steps. kCorrupt of a
+//     pop: one cell, stepped over. kBroken, and kCorrupt of a push: the queue itself; it stays so.
 // Atomic is std::atomic<uint64_t> here and a stepped stand-in in tests/model.
 #pragma once
 
@@ -26,8 +25,7 @@
 namespace sluice::shm {
 
 enum class PushOutcome : uint8_t { kPushed, kFull, kCorrupt };
-enum class PopOutcome : uint8_t { kTaken, kEmpty, kCorrupt };
-
+enum class PopOutcome : uint8_t { kTaken, kEmpty, kCorrupt, kBroken };
 // Where the queue finds a block's stamp: `stamp(index)` is null for an index that is none.
 template <class Atomic, class Stamps>
 class BasicOwnerQueue {
@@ -41,8 +39,7 @@ class BasicOwnerQueue {
   // Appends `block`, which `me` owns. kFull, kCorrupt: `me` still owns it. Never waits. `head_seen`,
   // where the caller keeps one for this queue, is how far head was once: while that leaves room, the
   // readers' line is not looked at.
-  [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me,
-                                     uint64_t* head_seen = nullptr) noexcept {
+  [[nodiscard]] PushOutcome try_push(BlockIndex block, ProcessIndex me, uint64_t* head_seen = nullptr) noexcept {
     Atomic* word = stamps_.stamp(block);
     if (word == nullptr) return PushOutcome::kCorrupt;
     const Stamp queued = Stamp{word->load(relaxed)}.next(me, BlockState::kQueued);  // ours alone
@@ -52,9 +49,14 @@ class BasicOwnerQueue {
       uint64_t tail = tail_.load(acquire);                  // [T]
       uint64_t cell = at(tail).load(acquire);               // [C]
       if (lap_in(cell) == lap(tail)) advance(tail_, tail);  // Q3
-      if (lap_in(cell) + 1 != lap(tail)) continue;          // our tail is old
+      if (lap_in(cell) + 1 != lap(tail)) {  // our tail is old, or this cell cannot be: Q6
+        if (lap_in(cell) == lap(tail) || tail_.load(acquire) != tail) continue;
+        break;
+      }
       const bool room_seen = head_seen != nullptr && tail - *head_seen < capacity_;
       if (!room_seen && is_full(tail, head_seen)) {
+        const uint64_t head = head_.load(acquire);  // [H]
+        if (lap_in(at(head).load(acquire)) != lap(head) && head_.load(acquire) == head) break;  // Q6
         word->store(queued.next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
       }
@@ -80,7 +82,8 @@ class BasicOwnerQueue {
       if (lap_in(cell) != lap(head)) {
         // One lap behind at an unmoved head: nothing published here yet.
         if (lap_in(cell) + 1 == lap(head) && head_.load(acquire) == head) return PopOutcome::kEmpty;
-        continue;
+        if (head_.load(acquire) != head) continue;
+        return PopOutcome::kBroken;  // Q6: head passes a cell only in the lap after this one's
       }
       const BlockIndex index = block_in(cell);
       Atomic* word = stamps_.stamp(index);
@@ -106,7 +109,7 @@ class BasicOwnerQueue {
       }
       advance(head_, head);  // taken by somebody else: Q3
     }
-    return PopOutcome::kCorrupt;  // Q6
+    return PopOutcome::kBroken;  // Q6
   }
 
   // True when no published block waits; a hint the moment it is given.
@@ -137,6 +140,8 @@ class BasicOwnerQueue {
     }
   }
 
+  [[nodiscard]] bool sound() const noexcept;  // Q6; in queue_soundness.h
+
   // Calls `visit(block)` for each published position not yet passed by head; misses none that waits
   // from before the call to its end, whatever others do meanwhile. Recovery and shm_dump.
   template <class Visit>
@@ -152,15 +157,13 @@ class BasicOwnerQueue {
 
  private:
   using enum std::memory_order;
-  static constexpr uint32_t kMaxSteps = 1u << 20;  // Q6; honest contention needs a handful
+  static constexpr uint32_t kMaxSteps = 1u << 16;  // Q6: about 1 ms; honest contention: a handful
   static constexpr bool waits(Stamp stamp) noexcept {
     return stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
   }
   static constexpr uint32_t lap_in(uint64_t cell) noexcept { return uint32_t(cell >> 32); }
   static constexpr BlockIndex block_in(uint64_t cell) noexcept { return BlockIndex(cell); }
-  static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept {
-    return uint64_t{lap} << 32 | block;
-  }
+  static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept { return uint64_t{lap} << 32 | block; }
   [[nodiscard]] uint32_t lap(uint64_t position) const noexcept {
     return static_cast<uint32_t>(position >> lap_shift_) + 1;
   }
@@ -180,9 +183,7 @@ class BasicOwnerQueue {
   // because head may overtake a lagging tail. A tail that moved on says nothing: look again.
   [[nodiscard]] bool is_full(uint64_t tail, uint64_t* head_seen) noexcept {
     if (head_seen != nullptr) *head_seen = head_.load(acquire);  // [H] only grows
-    const auto full = [&] {
-      return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_};  // [H]
-    };
+    const auto full = [&] { return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_}; };
     if (!full()) return false;
     settle_head();
     return full() && tail_.load(acquire) == tail;  // [T]
@@ -191,9 +192,7 @@ class BasicOwnerQueue {
   Atomic& head_;
   Atomic& tail_;
   Atomic* cells_;
-  uint32_t size_;
-  uint32_t lap_shift_;
-  uint32_t capacity_;
+  uint32_t size_, lap_shift_, capacity_;
   Stamps stamps_;
 };
 

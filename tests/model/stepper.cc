@@ -219,7 +219,8 @@ BlockIndex Process::pop(uint32_t queue_index) {
     bool withdrawn = false;
     switch (queue(queue_index).try_pop(me(), block, withdrawn)) {
       case shm::PopOutcome::kTaken: return block;
-      case shm::PopOutcome::kCorrupt: violate("an honest queue was called corrupt"); break;
+      case shm::PopOutcome::kCorrupt:
+      case shm::PopOutcome::kBroken: violate("an honest queue was called corrupt"); break;
       case shm::PopOutcome::kEmpty:
         if (state_.processes[index_].least_waiting != 0) violate("empty, and never was");
         break;

@@ -1,6 +1,8 @@
 // tests/unit/shm/owner_queue_test.cc -- the owner-stamped queue, one step at a time.
 #include "shm/owner_queue.h"
 
+#include "shm/queue_soundness.h"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -227,6 +229,74 @@ TEST_CASE("a cell naming no block is stepped over once and told") {
   CHECK(b.pop() == 1);
 }
 
+TEST_CASE("ends and cells that do not fit are told as broken at once, by whoever looks, and stay so") {
+  Bench b(4, 4, 16);
+  for (BlockIndex i = 0; i < 6; ++i) {
+    REQUIRE(b.push(i) == PushOutcome::kPushed);
+    if (i < 4) REQUIRE(b.pop() == i);
+  }
+  REQUIRE(b.q().sound());
+
+  SUBCASE("a head from an earlier lap") { b.head = 0; }
+  SUBCASE("a head from a later lap") { b.head = 12; }
+  SUBCASE("a head nobody ever reached") { b.head = ~0ull - 5; }
+  SUBCASE("a cell from another lap") { b.cells[0] = uint64_t{9} << 32 | 3; }
+
+  CHECK_FALSE(b.q().sound());
+  for (int i = 0; i < 3; ++i) {
+    CHECK(b.pop() == kNoBlock);
+    CHECK(b.outcome == PopOutcome::kBroken);
+    CHECK(b.q().empty());
+  }
+}
+
+TEST_CASE("a writer is refused as by a corrupt queue where its tail cannot be") {
+  Bench b(4, 4, 16);
+  for (BlockIndex i = 0; i < 6; ++i) {
+    REQUIRE(b.push(i) == PushOutcome::kPushed);
+    if (i < 4) REQUIRE(b.pop() == i);
+  }
+
+  SUBCASE("from an earlier lap") { b.tail = 1; }
+  SUBCASE("from a later lap") { b.tail = 14; }
+  SUBCASE("over a cell from another lap") { b.cells[2] = uint64_t{9} << 32 | 3; }
+
+  CHECK_FALSE(b.q().sound());
+  CHECK(b.push(7) == PushOutcome::kCorrupt);
+  CHECK(b.stamp(7).owner() == kWriter);
+  CHECK(b.stamp(7).state() == BlockState::kOwned);
+}
+
+TEST_CASE("a tail that left a gap behind it is not sound, and no queue stays full for it") {
+  Bench b(4, 4, 16);
+  b.tail = 1;
+
+  CHECK_FALSE(b.q().sound());
+  CHECK(b.push(0) == PushOutcome::kPushed);
+  CHECK(b.push(1) == PushOutcome::kPushed);
+  CHECK(b.push(2) == PushOutcome::kPushed);
+  CHECK(b.pop() == kNoBlock);  // nothing was published where head stands
+  CHECK(b.push(3) == PushOutcome::kCorrupt);
+}
+
+TEST_CASE("a queue is sound wherever its ends lag") {
+  Bench b(4, 4, 16);
+  CHECK(b.q().sound());
+  for (BlockIndex i = 0; i < 40; ++i) {
+    REQUIRE(b.push(i % 16) == PushOutcome::kPushed);
+    CHECK(b.q().sound());
+    if (i % 4 == 1) {
+      b.tail = b.tail - 1;  // its writer died before it moved tail on
+      CHECK(b.q().sound());
+    }
+    REQUIRE(b.pop() == i % 16);  // where tail lags, head overtakes it
+    CHECK(b.q().sound());
+    b.give_to_writer(i % 16);
+  }
+  for (BlockIndex i = 0; i < 4; ++i) REQUIRE(b.push(i) == PushOutcome::kPushed);
+  CHECK(b.q().sound());
+}
+
 TEST_CASE("no content of head, tail and cells makes a push or a pop go on for ever") {
   const uint64_t words[] = {0, 1, 3, 1ull << 32, 0xffffffff, ~0ull, 0x7fffffffffffffff, 5ull << 32 | 2};
   for (const uint64_t head : words) {
@@ -285,6 +355,7 @@ TEST_CASE("many threads lose and double nothing, and each writer's blocks stay i
           case PushOutcome::kFull: std::this_thread::yield(); break;
           case PushOutcome::kCorrupt: ++corrupt; return;
         }
+        if (sent % 64 == 0 && !queue.sound()) ++corrupt;
       }
     });
     threads.emplace_back([&, t] {
@@ -296,7 +367,9 @@ TEST_CASE("many threads lose and double nothing, and each writer's blocks stay i
       while (taken.load() < kThreads * kEach && corrupt.load() == 0) {
         BlockIndex block = kNoBlock;
         bool withdrawn = false;
-        if (queue.try_pop(me, block, withdrawn) != PopOutcome::kTaken) {
+        const PopOutcome outcome = queue.try_pop(me, block, withdrawn);
+        if (outcome == PopOutcome::kCorrupt || outcome == PopOutcome::kBroken) ++corrupt;
+        if (outcome != PopOutcome::kTaken) {
           std::this_thread::yield();
           continue;
         }
