@@ -45,6 +45,7 @@ SharedMemory::SharedMemory(const shm::Geometry& geometry)
   layer_.emplace(segment_, *arenas_, *doorbell_, *me);
   recovery_.emplace(*layer_);
   table.set_live(*me, static_cast<uint32_t>(::getpid()), start_time_of(::getpid()).value_or(0));
+  processes().keep_account();  // before anybody else attaches
 }
 
 std::optional<ProcessName> SharedMemory::reserve(shm::Role role, uint32_t number) noexcept {

@@ -31,29 +31,52 @@ Rows rows_of(Role role, const Geometry& geometry) noexcept {
   return {0, 0};
 }
 
-void change(ProcessRecord* record, uint32_t incarnation, ProcessState from, ProcessState to) noexcept {
-  using enum std::memory_order;
-  uint64_t expected = life(incarnation, from);
-  if (record != nullptr) {
-    record->life.compare_exchange_strong(expected, life(incarnation, to), acq_rel, acquire);  // [L]
-  }
+}  // namespace
+
+void ProcessTable::keep_account() {
+  std::vector<uint64_t> account;
+  for (uint32_t row = 0; row < segment_.geometry().processes; ++row) account.push_back(life_of(row));
+  account_ = std::move(account);
 }
 
-}  // namespace
+bool ProcessTable::repair() noexcept {
+  bool any = false;
+  for (uint32_t row = 0; row < account_.size(); ++row) {
+    Word& word = segment_.process(row)->life;
+    if (word.load(std::memory_order::acquire) == account_[row]) continue;  // [L]
+    word.store(account_[row], std::memory_order::release);                 // [L]
+    any = true;
+  }
+  return any;
+}
+
+uint64_t ProcessTable::life_of(uint32_t index) const noexcept {
+  if (index < account_.size()) return account_[index];
+  const ProcessRecord* record = segment_.process(index);
+  return record == nullptr ? 0 : record->life.load(std::memory_order::acquire);  // [L]
+}
+
+bool ProcessTable::change(uint32_t index, uint64_t from, uint64_t to) noexcept {
+  using enum std::memory_order;
+  ProcessRecord* record = segment_.process(index);
+  if (record == nullptr) return false;
+  if (account_.empty()) return record->life.compare_exchange_strong(from, to, acq_rel, acquire);  // [L]
+  if (account_[index] != from) return false;
+  account_[index] = to;
+  record->life.store(to, release);  // [L]
+  return true;
+}
 
 std::optional<ProcessName> ProcessTable::reserve(Role role, uint32_t number) noexcept {
   using enum std::memory_order;
   const Rows rows = rows_of(role, segment_.geometry());
   for (uint32_t row = rows.first; row < rows.end; ++row) {
     ProcessRecord* record = segment_.process(row);
-    uint64_t seen = record->life.load(acquire);  // [L]
+    const uint64_t seen = life_of(row);
     if (state_in(seen) != ProcessState::kFree) continue;
     uint32_t incarnation = incarnation_in(seen) + 1;
     if (incarnation == 0) incarnation = 1;  // 0 stays nobody's
-    if (!record->life.compare_exchange_strong(seen, life(incarnation, ProcessState::kJoining), acq_rel,
-                                              acquire)) {
-      continue;
-    }
+    if (!change(row, seen, life(incarnation, ProcessState::kJoining))) continue;
     // Relaxed: [L] in set_live() publishes them.
     record->role.store(static_cast<uint32_t>(role), relaxed);
     record->number.store(number, relaxed);
@@ -78,43 +101,42 @@ void ProcessTable::set_live(ProcessName name, uint32_t pid, uint64_t start_time)
   if (record == nullptr) return;
   record->pid.store(pid, relaxed);  // [L] publishes both
   record->start_time.store(start_time, relaxed);
-  change(record, name.incarnation, ProcessState::kJoining, ProcessState::kLive);
+  change(name.index, life(name.incarnation, ProcessState::kJoining),
+         life(name.incarnation, ProcessState::kLive));
 }
 
 void ProcessTable::set_dead(ProcessName name) noexcept {
-  ProcessRecord* record = segment_.process(name.index);
-  change(record, name.incarnation, ProcessState::kLive, ProcessState::kDead);
-  change(record, name.incarnation, ProcessState::kJoining, ProcessState::kDead);
+  const uint64_t dead = life(name.incarnation, ProcessState::kDead);
+  change(name.index, life(name.incarnation, ProcessState::kLive), dead);
+  change(name.index, life(name.incarnation, ProcessState::kJoining), dead);
 }
 
 void ProcessTable::set_free(ProcessName name) noexcept {
-  change(segment_.process(name.index), name.incarnation, ProcessState::kDead, ProcessState::kFree);
+  change(name.index, life(name.incarnation, ProcessState::kDead),
+         life(name.incarnation, ProcessState::kFree));
 }
 
 bool ProcessTable::is_live(ProcessName name) const noexcept {
-  const ProcessRecord* record = segment_.process(name.index);
+  return name.incarnation != 0 && life_of(name.index) == life(name.incarnation, ProcessState::kLive);
+}
+
+bool ProcessTable::says_live(const Segment& segment, ProcessName name) noexcept {
+  const ProcessRecord* record = segment.process(name.index);
   return record != nullptr && name.incarnation != 0 &&
          record->life.load(std::memory_order::acquire) ==  // [L]
              life(name.incarnation, ProcessState::kLive);
 }
 
 std::optional<ProcessName> ProcessTable::living(ProcessIndex index) const noexcept {
-  const ProcessRecord* record = segment_.process(index);
-  if (record == nullptr) return std::nullopt;
-  const uint64_t seen = record->life.load(std::memory_order::acquire);  // [L]
+  const uint64_t seen = life_of(index);
   if (state_in(seen) != ProcessState::kLive) return std::nullopt;
   return ProcessName{index, incarnation_in(seen)};
 }
 
-ProcessState ProcessTable::state(ProcessIndex index) const noexcept {
-  const ProcessRecord* record = segment_.process(index);
-  return record == nullptr ? ProcessState::kFree
-                           : state_in(record->life.load(std::memory_order::acquire));  // [L]
-}
+ProcessState ProcessTable::state(ProcessIndex index) const noexcept { return state_in(life_of(index)); }
 
 uint32_t ProcessTable::incarnation(ProcessIndex index) const noexcept {
-  const ProcessRecord* record = segment_.process(index);
-  return record == nullptr ? 0 : incarnation_in(record->life.load(std::memory_order::acquire));  // [L]
+  return incarnation_in(life_of(index));
 }
 
 }  // namespace sluice::shm
