@@ -36,6 +36,7 @@ Result<Message> Attachment::receive(uint64_t deadline_ns) noexcept {
 bool Attachment::sleep(uint64_t deadline_ns) noexcept {
   const uint64_t now = shm::now_ns();
   if (now >= deadline_ns) return false;
+  if (handles_ == 1) arenas_.forget_replaced();  // no Message is read
   pace_.falls_asleep(now, received_);
   const bool deep = pace_.quiet_for_long(now);
   layer_.wait_on_channels();
@@ -78,6 +79,7 @@ void Attachment::pass_on() noexcept {
 
 bool Attachment::arm() noexcept {
   ring();  // Z2
+  if (handles_ == 1) arenas_.forget_replaced();  // no Message is read
   pace_.falls_asleep(shm::now_ns(), received_);
   layer_.wait_on_channels();
   doorbell_.fall_asleep_in_poll();

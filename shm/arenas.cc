@@ -31,12 +31,15 @@ Result<void> Arenas::map(ProcessIndex process, uint32_t incarnation, Fd memfd) n
       !sealed_memfd_of(memfd.get(), segment_.arena_bytes(process))) {
     return Error::kSegmentCorrupt;
   }
+  Mapping& mapping = mappings_[process];
   try {
-    mappings_[process].region = std::make_unique<ipc::mapped_region>(map_memfd(memfd.get(), false));
+    auto region = std::make_unique<ipc::mapped_region>(map_memfd(memfd.get(), false));
+    if (mapping.region != nullptr) replaced_.push_back(std::move(mapping.region));
+    mapping.region = std::move(region);
   } catch (const std::exception&) {
     return Error::kOutOfBlocks;
   }
-  mappings_[process].incarnation = incarnation;
+  mapping.incarnation = incarnation;
   return {};
 }
 
@@ -44,18 +47,6 @@ void Arenas::retire(ProcessName name) noexcept {
   if (name.index >= mappings_.size() || name.index == me_) return;
   Mapping& mapping = mappings_[name.index];
   if (mapping.incarnation == name.incarnation) mapping.region.reset();
-}
-
-void Arenas::retire_gone() noexcept {
-  for (ProcessIndex process = 0; process < mappings_.size(); ++process) {
-    if (mappings_[process].region == nullptr || process == me_) continue;
-    const ProcessRecord& record = *segment_.process(process);
-    const auto state = static_cast<ProcessState>(
-        static_cast<uint32_t>(record.life.load(std::memory_order_acquire)));
-    if (state == ProcessState::kFree || incarnation_of(record) != mappings_[process].incarnation) {
-      retire({process, mappings_[process].incarnation});
-    }
-  }
 }
 
 const std::byte* Arenas::fetch(ProcessIndex process, uint32_t incarnation) noexcept {

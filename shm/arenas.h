@@ -1,7 +1,9 @@
 // shm/arenas.h -- the payload memory this process has mapped: its own to write, others' to read.
 //
 // An arena belongs to one incarnation of one process. It is mapped when a block of it is first met,
-// and unmapped when that incarnation is over and its row is used again or retire() is called.
+// and unmapped when that incarnation is over: its row is used again, or retire() is called. Whose
+// turn a row's word says it is may be scribbled: a mapping that another took the place of stays until
+// forget_replaced(), because somebody may be reading there.
 #pragma once
 
 #include <boost/interprocess/mapped_region.hpp>
@@ -34,8 +36,8 @@ class Arenas {
   [[nodiscard]] Result<void> map(ProcessIndex process, uint32_t incarnation, Fd memfd) noexcept;
   // Unmaps that incarnation's; its row may have another by now, whose arena stays.
   void retire(ProcessName name) noexcept;
-  // Unmaps the arenas of incarnations that are over.
-  void retire_gone() noexcept;
+  // Unmaps what others took the place of. Call it while no Delivery is read.
+  void forget_replaced() noexcept { replaced_.clear(); }
 
   // The payload of a block of ours, to write; CHECKs that it is ours.
   [[nodiscard]] std::span<std::byte> own(BlockIndex block) const noexcept;
@@ -63,6 +65,7 @@ class Arenas {
   ProcessIndex me_;
   ArenaSource* source_;
   std::vector<Mapping> mappings_;  // by process index
+  std::vector<std::unique_ptr<boost::interprocess::mapped_region>> replaced_;
 };
 
 // Every message passes through these: the compiler sees them.

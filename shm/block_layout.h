@@ -80,7 +80,7 @@ enum class Returned : uint32_t {
 // identity is checked here, because stamps and cells can be scribbled on by anyone (decisions.md
 // 9).
 struct alignas(8) PayloadHeader {
-  uint64_t generation;    // of the block's stamp when it was claimed
+  uint64_t generation;    // of this message, by its sender's own count; 0 while it is written
   uint32_t length;        // message bytes behind this header, through all links of the chain
   uint32_t channel;       // index in the channel table: the logical channel
   uint64_t expires_ms;    // monotonic; 0 never

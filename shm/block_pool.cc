@@ -1,13 +1,13 @@
 // shm/block_pool.cc -- claiming from our own arena, giving back to anybody's.
 #include "shm/block_pool.h"
 
+#include <algorithm>
+
 namespace sluice::shm {
 namespace {
 
 using enum std::memory_order;
 
-constexpr uint8_t kHeld = 1;
-constexpr uint8_t kHeldAndBack = 2;
 constexpr uint32_t kRefillBatch = 32;  // blocks taken from the free queue at once
 constexpr uint32_t kMaxLinks = 64;     // of one chain: four times what the largest message needs
 
@@ -18,9 +18,13 @@ BlockPool::BlockPool(const Segment& segment, ProcessIndex me)
       me_(me),
       heads_seen_(segment.geometry().processes * kClasses),
       first_own_(segment.block_at(me, 0, 0)) {
-  uint32_t blocks = 0;
-  for (const uint32_t count : segment.blocks_of(me)) blocks += count;
-  held_.resize(blocks);
+  const ClassCounts& counts = segment.blocks_of(me);
+  for (uint32_t c = 0; c < kClasses; ++c) {
+    // What a predecessor in this row used comes home through the free queues.
+    fresh_[c] = std::min(segment.process(me)->used_blocks[c].load(relaxed), counts[c]);
+    homes_.resize(homes_.size() + fresh_[c], Home{Where::kOut});
+    homes_.resize(homes_.size() + counts[c] - fresh_[c]);
+  }
 }
 
 BlockIndex BlockPool::claim_or_none(size_t bytes) noexcept {
@@ -30,6 +34,7 @@ BlockIndex BlockPool::claim_or_none(size_t bytes) noexcept {
     if (!stock_[c].empty()) {
       const BlockIndex block = stock_[c].back();
       stock_[c].pop_back();
+      home_of(block).where = Where::kHands;
       return block;
     }
   }
@@ -44,7 +49,8 @@ void BlockPool::refill(uint32_t size_class) noexcept {
     if (queue.try_pop(me_, block, withdrawn) != PopOutcome::kTaken) break;
     BlockPlace place;
     // L3: a cell anybody may have scribbled; only our own block of this class can be used.
-    if (!segment_.place_of(block, place) || place.arena != me_ || place.size_class != size_class) {
+    if (!segment_.place_of(block, place) || place.arena != me_ || place.size_class != size_class ||
+        !came_back(block)) {
       continue;
     }
     put_in_stock(block, size_class);
@@ -53,7 +59,6 @@ void BlockPool::refill(uint32_t size_class) noexcept {
   // Blocks never used: the record's count is for recovery; ours is the one we go by.
   HalfWord& used = segment_.process(me_)->used_blocks[size_class];
   uint32_t& fresh = fresh_[size_class];
-  if (fresh == 0) fresh = std::min(used.load(relaxed), segment_.blocks_of(me_)[size_class]);
   const uint32_t end = std::min(fresh + kRefillBatch, segment_.blocks_of(me_)[size_class]);
   if (fresh == end) return;
   used.store(end, release);  // before the first stamp: recovery walks this far
@@ -62,24 +67,46 @@ void BlockPool::refill(uint32_t size_class) noexcept {
     const BlockIndex block = segment_.block_at(me_, size_class, number);
     Word& word = segment_.envelope(block)->stamp;
     word.store(Stamp{word.load(relaxed)}.next(me_, BlockState::kOwned).word, release);
+    home_of(block).where = Where::kStock;
     stock_[size_class].push_back(block);
   }
   fresh = end;
 }
 
-void BlockPool::put_in_stock(BlockIndex block, uint32_t size_class) noexcept {
-  uint8_t& held = held_[block - first_own_];
-  if (held == 0) {
-    stock_[size_class].push_back(block);
-  } else {
-    held = kHeldAndBack;
+void BlockPool::went_out(BlockIndex block) noexcept {
+  if (is_own(block)) home_of(block).where = Where::kOut;
+}
+
+bool BlockPool::came_back(BlockIndex block) noexcept {
+  Home& home = home_of(block);
+  if (home.where != Where::kOut) {  // B1
+    ++refused_;
+    return false;
   }
+  home.where = Where::kHands;
+  return true;
+}
+
+// A block in our hands.
+void BlockPool::put_in_stock(BlockIndex block, uint32_t size_class) noexcept {
+  Home& home = home_of(block);
+  if (home.held) {
+    home.where = Where::kSetAside;  // B2
+    return;
+  }
+  home.where = Where::kStock;
+  stock_[size_class].push_back(block);
+  if (!chains_.empty()) chains_.erase(block);
 }
 
 void BlockPool::give_back(BlockIndex block) noexcept {
   BlockPlace place;
   if (!segment_.place_of(block, place)) return;
   if (place.arena == me_) {
+    if (home_of(block).where != Where::kHands) {  // B1: we were handed it, or never had it
+      ++refused_;
+      return;
+    }
     put_in_stock(block, place.size_class);
     return;
   }
@@ -122,16 +149,17 @@ void BlockPool::free_links(BlockIndex block, Envelope& head) noexcept {
     }
     CRASH_POINT(link_taken);  // ours by stamp, of no queue: recovery frees it
     envelope->next.store(0, relaxed);  // ours now
-    give_back(links[count]);
+    if (!is_own(links[count]) || came_back(links[count])) give_back(links[count]);
     CRASH_POINT(link_freed);
   }
   head.next.store(0, relaxed);  // ours
 }
 
-void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) noexcept {
+void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) {
   Envelope* envelope = segment_.envelope(link);
   Envelope* before = segment_.envelope(last);
   CHECK(envelope != nullptr && before != nullptr);
+  chains_[head].push_back(link);
   envelope->head.store(head, relaxed);  // relaxed: the stamp below publishes these
   envelope->next.store(0, relaxed);
   envelope->queue.store(queue_id(QueueKind::kNone, 0), relaxed);  // no message of its own: recovery
@@ -139,16 +167,27 @@ void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) noexcept
   CRASH_POINT(link_named);  // in hand and named: recovery frees it as what it is, owned by the dead
   const Stamp stamp{envelope->stamp.load(relaxed)};  // ours
   envelope->stamp.store(stamp.next(me_, BlockState::kLinked).word, release);
+  went_out(link);  // whoever frees the chain gives it back
 }
 
-void BlockPool::hold(BlockIndex block) { held_[block - first_own_] = kHeld; }
+void BlockPool::hold(BlockIndex block) { set_hold(block, true); }
 
-void BlockPool::release_hold(BlockIndex block) noexcept {
-  uint8_t& held = held_[block - first_own_];
-  const bool back = held == kHeldAndBack;
-  held = 0;
-  BlockPlace place;
-  if (back && segment_.place_of(block, place)) put_in_stock(block, place.size_class);
+void BlockPool::release_hold(BlockIndex block) noexcept { set_hold(block, false); }
+
+void BlockPool::set_hold(BlockIndex block, bool held) noexcept {
+  const auto set_one = [&](BlockIndex each) {
+    Home& home = home_of(each);
+    home.held = held;
+    BlockPlace place;
+    if (held || home.where != Where::kSetAside || !segment_.place_of(each, place)) return;
+    put_in_stock(each, place.size_class);
+  };
+  if (!is_own(block)) return;
+  if (!chains_.empty()) {
+    const auto chain = chains_.find(block);
+    if (chain != chains_.end()) std::for_each(chain->second.begin(), chain->second.end(), set_one);
+  }
+  set_one(block);
 }
 
 }  // namespace sluice::shm

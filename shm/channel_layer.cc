@@ -2,10 +2,12 @@
 #include "shm/channel_layer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
 #include "protocol/limits.h"
+#include "shm/queue_soundness.h"
 
 namespace sluice::shm {
 namespace {
@@ -14,6 +16,14 @@ using enum std::memory_order;
 
 constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
 constexpr size_t kLargestBlock = kClassBytes[kClasses - 1];
+// Withdrawn messages cleared away in one call, so that a scribbler cannot make it go on for ever.
+constexpr uint32_t kWithdrawnAtOnce = 1024;
+
+// What a payload says its message is: zero while one is being written, so that a reader that was
+// handed the block behind our back can tell (Delivery::intact()).
+std::atomic_ref<uint64_t> generation_in(std::byte* payload) noexcept {
+  return std::atomic_ref<uint64_t>(reinterpret_cast<PayloadHeader*>(payload)->generation);
+}
 
 }  // namespace
 
@@ -37,6 +47,7 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       processes_(segment),
       channels_(segment, me.index),
       pool_(segment, me.index),
+      generation_(uint64_t{me.incarnation} << 32),
       inbox_(segment.inbox(me.index)),
       even_share_bytes_(limits::kChannelBytes / segment.geometry().channel_cells),
       heads_seen_(segment.geometry().channels) {
@@ -51,7 +62,22 @@ Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
   }
   const std::optional<BlockIndex> block = pool_.try_claim(bytes + kHeaderBytes);
   if (!block) return Error::kOutOfBlocks;
-  return Result<Claim>(std::in_place, pool_, *block, arenas_.own(*block).subspan(kHeaderBytes));
+  const std::span<std::byte> payload = arenas_.own(*block);
+  generation_in(payload.data()).store(0, relaxed);
+  std::atomic_thread_fence(release);  // [I] pairs with [I] in Delivery::intact(): before any content
+  return Result<Claim>(std::in_place, pool_, *block, payload.subspan(kHeaderBytes));
+}
+
+void ChannelLayer::describe(Claim& claim, size_t length, const Route& route) noexcept {
+  CHECK(claim && claim.block_ != kNoBlock && length <= claim.space().size());
+  PayloadHeader header{};  // generation 0: not a message yet
+  header.length = static_cast<uint32_t>(length);
+  header.worker = route.about.worker;
+  header.sender = me_.index;
+  header.incarnation = route.about.incarnation;
+  header.slot = route.about.slot;
+  header.slot_generation = route.about.generation;
+  std::memcpy(arenas_.own(claim.block_).data(), &header, sizeof header);
 }
 
 bool ChannelLayer::write_header(Claim& claim, size_t length, const Route& route, uint32_t channel,
@@ -68,10 +94,9 @@ bool ChannelLayer::write_header(Claim& claim, size_t length, const Route& route,
   }
   Envelope& envelope = *segment_.envelope(sent.block);
   envelope.returned.store(0, relaxed);  // ours until it is pushed
-  sent.payload_generation = Stamp{envelope.stamp.load(relaxed)}.generation();  // ours
+  sent.payload_generation = ++generation_;  // by our own count: stamps can be scribbled on
   // Field by field, in place: a copy of one just written would wait for its parts to arrive.
   PayloadHeader& header = *reinterpret_cast<PayloadHeader*>(payload);
-  header.generation = sent.payload_generation;
   header.length = static_cast<uint32_t>(length);
   header.channel = channel;
   header.expires_ms = expires_ms;
@@ -84,12 +109,15 @@ bool ChannelLayer::write_header(Claim& claim, size_t length, const Route& route,
   header.ordinal = route.about.ordinal;
   header.answered_block = route.answered_block;
   header.answered_generation = route.answered_generation;
+  generation_in(payload).store(sent.payload_generation, release);  // [I] content and header are whole
   return true;
 }
 
 std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> bytes) noexcept {
   const std::optional<BlockIndex> head = pool_.try_claim(kLargestBlock);
   if (!head) return std::nullopt;
+  generation_in(arenas_.own(*head).data()).store(0, relaxed);
+  std::atomic_thread_fence(release);  // [I]
   size_t taken = std::min(bytes.size(), kLargestBlock - kHeaderBytes);
   std::memcpy(arenas_.own(*head).data() + kHeaderBytes, bytes.data(), taken);
   for (BlockIndex last = *head; taken < bytes.size();) {
@@ -117,19 +145,23 @@ PushOutcome ChannelLayer::push(OwnerQueue& queue, uint32_t id, Sent& sent,
     sent.queued_generation = Stamp{envelope.stamp.load(relaxed)}.next(me_.index, {}).generation();
     return queue.try_push(sent.block, me_.index, head_seen);
   };
-  const PushOutcome outcome = try_once();
-  if (outcome != PushOutcome::kFull) return outcome;
+  PushOutcome outcome = try_once();
   // What was withdrawn leaves at the head: a full writer may clear it away and try once more.
-  return free_withdrawn(queue) ? try_once() : PushOutcome::kFull;
+  if (outcome == PushOutcome::kFull && free_withdrawn(queue)) outcome = try_once();
+  if (outcome == PushOutcome::kPushed) pool_.went_out(sent.block);
+  return outcome;
 }
 
 bool ChannelLayer::free_withdrawn(OwnerQueue queue) noexcept {
   BlockIndex block = kNoBlock;
   bool withdrawn = false;
   bool any = false;
-  while (queue.try_pop(me_.index, block, withdrawn, OwnerQueue::Which::kWithdrawn) ==
-         PopOutcome::kTaken) {
-    pool_.free(block);
+  for (uint32_t i = 0; i < kWithdrawnAtOnce; ++i) {
+    if (queue.try_pop(me_.index, block, withdrawn, OwnerQueue::Which::kWithdrawn) !=
+        PopOutcome::kTaken) {
+      break;
+    }
+    pool_.free_taken(block);
     any = true;
   }
   return any;
@@ -186,7 +218,7 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
     if (length > even_share_bytes_) record->bytes_queued.fetch_sub(length, relaxed);
     if (!written) return Error::kOutOfBlocks;
     if (outcome == PushOutcome::kFull) record->full.fetch_add(1, relaxed);
-    if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
+    if (outcome == PushOutcome::kCorrupt) found_broken(record->poisoned);
   }
   return finish(outcome, claim, sent);
 }
@@ -203,7 +235,7 @@ Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t leng
   OwnerQueue queue = segment_.inbox(reader.index);
   const PushOutcome outcome = push(queue, queue_id(QueueKind::kInbox, reader.index), sent);
   if (outcome == PushOutcome::kPushed) will_ring_process(reader.index);
-  if (outcome == PushOutcome::kCorrupt) record->poisoned.store(1, relaxed);
+  if (outcome == PushOutcome::kCorrupt) found_broken(record->poisoned);
   return finish(outcome, claim, sent);
 }
 
@@ -246,12 +278,35 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, const Route& route
     // The worker may have drained it before it could see us waiting.
     outcome = push(queue, queue_id(QueueKind::kReply, ring), sent);
   }
-  if (outcome == PushOutcome::kPushed) {
+  if (outcome == PushOutcome::kCorrupt) record.poisoned.store(1, release);  // [P]: its worker looks
+  if (outcome != PushOutcome::kFull) {
     CRASH_POINT(reply_published);  // recovery sets the bits of every ring that is not empty
     set_ready(*segment_.ready(route.about.worker), route.about.slot);
     will_ring_process(route.about.worker);
   }
   return finish(outcome, claim, sent);
+}
+
+// ---- ChannelLayer: what is beyond repair ---------------------------------------------------------
+
+void ChannelLayer::found_broken(HalfWord& poisoned) noexcept {
+  poisoned.store(1, relaxed);  // a plain sign: nothing hangs on it
+}
+
+bool ChannelLayer::is_sound(uint32_t channel) const noexcept {
+  const ChannelRecord* record = segment_.channel(channel);
+  return record != nullptr && record->poisoned.load(relaxed) == 0 &&
+         static_cast<ChannelState>(record->truth.load(acquire) & 0xffff) == ChannelState::kLive &&
+         channels_.find(channels_.name_of(channel)) == channel &&
+         segment_.channel_queue(channel).sound();
+}
+
+bool ChannelLayer::own_queues_sound() const noexcept {
+  if (!segment_.inbox(me_.index).sound()) return false;
+  for (uint32_t c = 0; c < kClasses; ++c) {
+    if (!segment_.free_queue(me_.index, c).sound()) return false;
+  }
+  return segment_.process(me_.index)->poisoned.load(relaxed) == 0;
 }
 
 // ---- ChannelLayer: what became of it ------------------------------------------------------------

@@ -46,6 +46,9 @@ class ChannelLayer {
   // -- writing. Room for `bytes` message bytes, up to limits::kMessageBytes + slack; kOutOfBlocks,
   // kMessageTooLarge.
   [[nodiscard]] Result<Claim> claim(size_t bytes) noexcept;
+  // Says in the claim's own payload what it is about, long before it is sent: for recovery, which
+  // takes nobody's word but its writer's. `length` bytes are meant; a claim of one block.
+  void describe(Claim& claim, size_t length, const Route& route) noexcept;
 
   // -- sending. On success the claim is spent; on an error it is still the caller's. `length` bytes
   // of its space are the message.
@@ -67,7 +70,7 @@ class ChannelLayer {
   [[nodiscard]] Progress progress(const Sent& sent, ProcessIndex& taker) const noexcept;
   // Takes back a message nobody took yet. False: somebody did, or it is over.
   [[nodiscard]] bool withdraw(const Sent& sent) noexcept;
-  void free_block(BlockIndex block) noexcept { pool_.free(block); }
+  void free_block(BlockIndex block) noexcept { pool_.free(block); }  // kept of a Delivery
   // Frees what was withdrawn and has come to the head of a queue; true if anything was.
   bool free_withdrawn(OwnerQueue queue) noexcept;
 
@@ -89,6 +92,10 @@ class ChannelLayer {
 
   [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
 
+  // -- beyond repair: what honest processes cannot have left so (decisions.md 13). Ask after a death.
+  [[nodiscard]] bool is_sound(uint32_t channel) const noexcept;  // and found by its name
+  [[nodiscard]] bool own_queues_sound() const noexcept;          // the inbox, the arena's free queues
+
  private:
   // `channel` and `expires_ms` in place of the route's. False: no blocks for a chain.
   [[nodiscard]] bool write_header(Claim& claim, size_t length, const Route& route, uint32_t channel,
@@ -100,7 +107,11 @@ class ChannelLayer {
   // True: room for `length` bytes more, which count from now on.
   [[nodiscard]] bool count_bytes(ChannelRecord& record, size_t length,
                                  const OwnerQueue& queue) noexcept;
-  [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, Taken& taken) noexcept;
+  // A queue that cannot be any more: its users are refused (decisions.md 13).
+  static void found_broken(HalfWord& poisoned) noexcept;
+  // `poisoned`: of the queue.
+  [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poisoned,
+                          Taken& taken) noexcept;
   [[nodiscard]] bool fill(Taken& taken) noexcept;
   [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
   void ring_one_waiter(uint32_t channel) noexcept;
@@ -119,6 +130,7 @@ class ChannelLayer {
   ProcessTable processes_;
   ChannelTable channels_;
   BlockPool pool_;
+  uint64_t generation_;        // of the last message we wrote: PayloadHeader::generation
   OwnerQueue inbox_;           // ours
   size_t even_share_bytes_;    // of a channel's bytes: only longer messages are counted
   std::vector<uint64_t> heads_seen_;  // of every channel's queue: see OwnerQueue::try_push()

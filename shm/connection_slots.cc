@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "shm/queue_soundness.h"
+
 namespace sluice::shm {
 namespace {
 
@@ -29,61 +31,104 @@ void set_bit(Word& word, uint32_t bit) noexcept {
 ConnectionSlots::ConnectionSlots(const Segment& segment, ProcessName me)
     : segment_(segment), me_(me), ready_(*segment.ready(me.index)) {}
 
+void ConnectionSlots::write_state(uint32_t slot, SlotState state) noexcept {
+  kept_[slot].state = state;
+  segment_.connection(me_.index, slot)
+      ->state.store(state_of(kept_[slot].generation, state), release);  // [G]
+}
+
 std::optional<ConnectionSlots::Opened> ConnectionSlots::open() noexcept {
   uint32_t slot = 0;
   if (!free_.empty()) {
     slot = free_.back();
     free_.pop_back();
   } else {
-    slot = static_cast<uint32_t>(generations_.size());
+    slot = static_cast<uint32_t>(kept_.size());
     if (slot >= segment_.geometry().connections_per_worker) return std::nullopt;
     // A predecessor in this row may have used the slot: go on from its generation.
     const uint64_t before = segment_.connection(me_.index, slot)->state.load(acquire);
-    generations_.push_back(static_cast<uint32_t>(before >> 32));
-    segment_.process(me_.index)->used_slots.store(slot + 1, release);
+    kept_.push_back({.generation = static_cast<uint32_t>(before >> 32)});
+    repair_count();
   }
   ConnectionRecord& record = *segment_.connection(me_.index, slot);
-  const uint32_t generation = ++generations_[slot];
+  const uint32_t generation = ++kept_[slot].generation;
+  kept_[slot].constants = 0;
+  kept_[slot].high_water = false;
   record.owner.store(0, relaxed);  // relaxed: the state below publishes all of these
   record.constants.store(0, relaxed);
   record.order.store(0, relaxed);
   record.high_water.store(0, relaxed);
   record.waiter.store(0, relaxed);
-  record.state.store(state_of(generation, SlotState::kOpen), release);  // [G]
+  record.poisoned.store(0, relaxed);
+  write_state(slot, SlotState::kOpen);
   return Opened{slot, generation};
 }
 
 void ConnectionSlots::close(uint32_t slot) noexcept {
-  ConnectionRecord& record = *segment_.connection(me_.index, slot);
-  record.state.store(state_of(generations_[slot], SlotState::kFree), release);  // [G]
-  record.constants.store(0, relaxed);  // nobody reads them of a free slot
-  free_.push_back(slot);
+  write_state(slot, SlotState::kFree);
+  kept_[slot].constants = 0;
+  segment_.connection(me_.index, slot)->constants.store(0, relaxed);  // nobody reads a free slot's
+  if (ring_sound(slot)) {
+    free_.push_back(slot);
+  } else {
+    ++lost_;
+  }
 }
 
 void ConnectionSlots::set_constants(uint32_t slot, BlockIndex constants) noexcept {
+  kept_[slot].constants = constants + 1;
   segment_.connection(me_.index, slot)->constants.store(constants + 1, release);
 }
 
-void ConnectionSlots::announce(uint32_t slot) noexcept {
-  segment_.connection(me_.index, slot)
-      ->state.store(state_of(generations_[slot], SlotState::kAnnounced), release);  // [G]
-}
+void ConnectionSlots::announce(uint32_t slot) noexcept { write_state(slot, SlotState::kAnnounced); }
 
 void ConnectionSlots::set_order(uint32_t slot, uint32_t order) noexcept {
   segment_.connection(me_.index, slot)->order.store(order, relaxed);  // read only after our death
 }
 
 void ConnectionSlots::disconnect_sent(uint32_t slot) noexcept {
+  kept_[slot].constants = 0;
+  segment_.connection(me_.index, slot)->constants.store(0, release);
+  write_state(slot, SlotState::kOpen);
+}
+
+void ConnectionSlots::repair(uint32_t slot) noexcept {
   ConnectionRecord& record = *segment_.connection(me_.index, slot);
-  record.constants.store(0, release);
-  record.state.store(state_of(generations_[slot], SlotState::kOpen), release);  // [G]
+  const Kept& kept = kept_[slot];
+  if (record.state.load(relaxed) != state_of(kept.generation, kept.state)) {
+    write_state(slot, kept.state);
+  }
+  if (record.constants.load(relaxed) != kept.constants) {
+    record.constants.store(kept.constants, release);
+  }
+  if ((record.high_water.load(relaxed) != 0) != kept.high_water) {
+    record.high_water.store(kept.high_water ? 1 : 0, seq_cst);
+  }
+}
+
+void ConnectionSlots::repair_count() noexcept {
+  HalfWord& used = segment_.process(me_.index)->used_slots;
+  const auto opened = static_cast<uint32_t>(kept_.size());
+  if (used.load(relaxed) != opened) used.store(opened, release);
+}
+
+bool ConnectionSlots::ring_sound(uint32_t slot) const noexcept {
+  return segment_.reply_ring(me_.index, slot).sound();
+}
+
+bool ConnectionSlots::ring_broken(uint32_t slot) noexcept {
+  HalfWord& poisoned = segment_.connection(me_.index, slot)->poisoned;
+  if (poisoned.load(acquire) == 0) return false;  // [P]
+  if (!ring_sound(slot)) return true;
+  poisoned.store(0, relaxed);
+  return false;
 }
 
 std::optional<ProcessName> ConnectionSlots::owner(uint32_t slot) const noexcept {
   const uint64_t word = segment_.connection(me_.index, slot)->owner.load(acquire);  // [O]
   if (word == 0) return std::nullopt;
   const ProcessName name = owner_in(word);
-  if (!ProcessTable(segment_).is_live(name)) return std::nullopt;
+  if (!ProcessTable::says_live(segment_, name)) return std::nullopt;
   return name;
 }
 
@@ -92,6 +137,7 @@ void ConnectionSlots::clear_owner(uint32_t slot) noexcept {
 }
 
 void ConnectionSlots::set_high_water(uint32_t slot, bool high) noexcept {
+  kept_[slot].high_water = high;
   segment_.connection(me_.index, slot)->high_water.store(high ? 1 : 0, seq_cst);
 }
 
@@ -102,12 +148,13 @@ ProcessIndex ConnectionSlots::take_waiter(uint32_t slot) noexcept {
 }
 
 std::optional<uint32_t> ConnectionSlots::next_ready() noexcept {
-  for (;;) {
+  // Once a call: bits that lead to no connection were scribbled, perhaps again and again.
+  for (bool looked = false;;) {
     if (bottom_bits_ != 0) {
       const auto bit = static_cast<uint32_t>(std::countr_zero(bottom_bits_));
       bottom_bits_ &= bottom_bits_ - 1;
       const uint32_t slot = bottom_index_ * 64 + bit;
-      if (slot < generations_.size()) return slot;  // else scribbled: no such connection
+      if (slot < kept_.size()) return slot;  // else scribbled: no such connection
       continue;
     }
     if (middle_bits_ != 0) {
@@ -123,7 +170,8 @@ std::optional<uint32_t> ConnectionSlots::next_ready() noexcept {
       middle_bits_ = ready_.middle[middle_index_].exchange(0, seq_cst);
       continue;
     }
-    if (ready_.top.load(seq_cst) == 0) return std::nullopt;
+    if (looked || ready_.top.load(seq_cst) == 0) return std::nullopt;
+    looked = true;
     top_bits_ = ready_.top.exchange(0, seq_cst);
   }
 }
@@ -147,7 +195,7 @@ void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept {
 Result<ConnectionRecord*> find_connection(const Segment& segment,
                                           const ReplyAddress& address) noexcept {
   ConnectionRecord* record = segment.connection(address.worker, address.slot);
-  if (record == nullptr || !ProcessTable(segment).is_live({address.worker, address.incarnation})) {
+  if (record == nullptr || !ProcessTable::says_live(segment, {address.worker, address.incarnation})) {
     return Error::kConnectionGone;
   }
   const uint64_t state = record->state.load(acquire);  // [G]
@@ -164,7 +212,7 @@ bool take_connection(const Segment& segment, const ReplyAddress& address, Proces
   Word& owner = (*record)->owner;
   uint64_t seen = owner.load(acquire);  // [O]
   if (seen == owner_word(me)) return true;
-  if (seen != 0 && ProcessTable(segment).is_live(owner_in(seen))) return false;
+  if (seen != 0 && ProcessTable::says_live(segment, owner_in(seen))) return false;
   if (!owner.compare_exchange_strong(seen, owner_word(me), acq_rel, acquire)) return false;  // [O]
   CRASH_POINT(connection_taken);
   if (find_connection(segment, address).ok()) return true;

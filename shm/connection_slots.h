@@ -42,6 +42,17 @@ class ConnectionSlots {
   [[nodiscard]] std::optional<ProcessName> owner(uint32_t slot) const noexcept;
   void clear_owner(uint32_t slot) noexcept;
 
+  // -- after a scribbler
+  // The slot's words as they must be, written again where they are not. After a death.
+  void repair(uint32_t slot) noexcept;
+  void repair_count() noexcept;  // the same of the number of slots ever opened
+  // Whether its reply ring can still be used; close() keeps a slot whose ring cannot.
+  [[nodiscard]] bool ring_sound(uint32_t slot) const noexcept;
+  // Somebody found it broken and said so; takes that back if it is not so.
+  [[nodiscard]] bool ring_broken(uint32_t slot) noexcept;
+  // Slots that are given up for good.
+  [[nodiscard]] uint32_t lost() const noexcept { return lost_; }
+
   // -- flow
   void set_high_water(uint32_t slot, bool high) noexcept;
   // The process waiting for room, if any; forgets it.
@@ -59,7 +70,16 @@ class ConnectionSlots {
   ProcessName me_;
   ReadyBitmap& ready_;
   std::vector<uint32_t> free_;         // slots closed before; taken last in, first out
-  std::vector<uint32_t> generations_;  // of every slot opened once: ours, not shared memory's
+  // What the words of every slot opened once must say: ours, not shared memory's.
+  struct Kept {
+    uint32_t generation = 0;
+    SlotState state = SlotState::kFree;
+    uint32_t constants = 0;
+    bool high_water = false;
+  };
+  void write_state(uint32_t slot, SlotState state) noexcept;
+  std::vector<Kept> kept_;
+  uint32_t lost_ = 0;
   // What was cleared from the bitmap and not yet given out by next_ready().
   uint64_t top_bits_ = 0, middle_bits_ = 0, bottom_bits_ = 0;
   uint32_t middle_index_ = 0, bottom_index_ = 0;

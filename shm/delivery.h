@@ -17,6 +17,7 @@ struct Taken {
   BlockIndex block = kNoBlock;
   Returned returned = Returned::kNo;
   PayloadHeader header{};
+  const PayloadHeader* place = nullptr;  // of the header, in the sender's arena
   std::span<const std::byte> content{};
   std::vector<std::byte> gathered;  // the content of a chain
 };
@@ -29,6 +30,7 @@ class Delivery {
       : pool_(&pool),
         block_(taken.block),
         header_(taken.header),
+        place_(taken.place),
         returned_(taken.returned),
         content_(taken.content),
         gathered_(std::move(taken.gathered)) {}
@@ -36,6 +38,7 @@ class Delivery {
       : pool_(std::exchange(other.pool_, nullptr)),
         block_(other.block_),
         header_(other.header_),
+        place_(other.place_),
         returned_(other.returned_),
         content_(std::exchange(other.content_, {})),
         gathered_(std::move(other.gathered_)) {}
@@ -51,6 +54,9 @@ class Delivery {
   // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile.
   [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
   [[nodiscard]] BlockIndex block() const noexcept { return block_; }
+  // What was read of content() until now is of this message. False: its sender was given the block
+  // back behind our back and writes another message into it; what was read is not to be used.
+  [[nodiscard]] bool intact() const noexcept;
   // Not kNo: the block is our own, handed back because its taker died.
   [[nodiscard]] Returned returned() const noexcept { return returned_; }
   // Frees the block now.
@@ -66,6 +72,7 @@ class Delivery {
   BlockPool* pool_ = nullptr;
   BlockIndex block_ = kNoBlock;
   PayloadHeader header_{};
+  const PayloadHeader* place_ = nullptr;  // of header_, in the sender's arena
   Returned returned_ = Returned::kNo;
   std::span<const std::byte> content_{};
   std::vector<std::byte> gathered_;

@@ -162,11 +162,12 @@ void Doorbell::ring_socket(ProcessIndex process, HalfWord& word, uint32_t seen) 
 }
 
 void Doorbell::ring_surely(ProcessIndex process) noexcept {
-  ring(process);
-  if (ProcessRecord* record = segment_.process(process); record != nullptr) {
-    futex(record->doorbell, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr);
-    ++rings_;
-  }
+  ProcessRecord* record = segment_.process(process);
+  if (record == nullptr) return;
+  ring_socket(process, record->doorbell, record->doorbell.load(std::memory_order::seq_cst));
+  record->doorbell.fetch_and(~kAsleepInFutex, std::memory_order::seq_cst);  // D2
+  futex(record->doorbell, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr);
+  ++rings_;
 }
 
 }  // namespace sluice::shm

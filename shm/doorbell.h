@@ -52,7 +52,8 @@ class Doorbell {
   // -- ringing
   // Rings `process` if it is asleep; true if a system call was made. Call once after publishing.
   bool ring(ProcessIndex process) noexcept;
-  // Rings, and wakes a futex sleeper whose bit a ringer cleared before it died (D2). For recovery.
+  // Rings both ways whatever the word says: a ringer may have cleared a futex sleeper's bit and died
+  // (D2), a scribbler any bit. For recovery.
   void ring_surely(ProcessIndex process) noexcept;
   [[nodiscard]] uint64_t rings() const noexcept { return rings_; }
 

@@ -133,7 +133,8 @@ struct alignas(kLine) ConnectionRecord {
   HalfWord order;       // the last order sent: what an owed disconnect goes on from
   HalfWord high_water;  // nonzero: the client reads slowly, senders are refused
   HalfWord waiter;  // a process that wants to be rung when high_water falls or the ring has room
-  std::array<uint64_t, 4> unused;
+  HalfWord poisoned;  // nonzero: its reply ring was found broken
+  std::array<uint32_t, 7> unused;
   alignas(kLine) Word head;  // reply ring: one line for both ends, it is short
   Word tail;
   std::array<uint64_t, 6> unused_ends;

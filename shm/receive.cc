@@ -1,5 +1,6 @@
 // shm/receive.cc -- the reading half of ChannelLayer.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "shm/channel_layer.h"
@@ -11,6 +12,16 @@ using enum std::memory_order;
 
 constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
 constexpr uint32_t kDropsInARow = 64;  // expired or broken messages stepped over in one call
+
+uint64_t generation_now(const PayloadHeader* place) noexcept {
+  // Never written through: an atomic_ref of a constant is for a later C++.
+  return std::atomic_ref<uint64_t>(const_cast<uint64_t&>(place->generation)).load(relaxed);
+}
+
+bool is_intact(const Taken& taken) noexcept {
+  std::atomic_thread_fence(acquire);  // [I]
+  return generation_now(taken.place) == taken.header.generation;
+}
 
 void set_bit(ProcessSet& set, ProcessIndex process, bool on) noexcept {
   const uint64_t mask = uint64_t{1} << (process % 64);
@@ -32,10 +43,16 @@ Delivery& Delivery::operator=(Delivery&& other) noexcept {
   pool_ = std::exchange(other.pool_, nullptr);
   block_ = std::exchange(other.block_, kNoBlock);
   header_ = other.header_;
+  place_ = other.place_;
   returned_ = other.returned_;
   content_ = std::exchange(other.content_, {});
   gathered_ = std::move(other.gathered_);
   return *this;
+}
+
+bool Delivery::intact() const noexcept {
+  std::atomic_thread_fence(acquire);  // [I]
+  return generation_now(place_) == header_.generation;
 }
 
 BlockIndex Delivery::keep() noexcept {
@@ -45,7 +62,8 @@ BlockIndex Delivery::keep() noexcept {
 
 // ---- taking -------------------------------------------------------------------------------------
 
-bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, Taken& taken) noexcept {
+bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poisoned,
+                        Taken& taken) noexcept {
   for (uint32_t dropped = 0; dropped < kDropsInARow; ++dropped) {
     bool withdrawn = false;
     switch (queue.try_pop(me_.index, taken.block, withdrawn)) {
@@ -54,8 +72,16 @@ bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, Taken& taken)
       case PopOutcome::kCorrupt:
         ++drops_.corrupt;
         continue;
+      case PopOutcome::kBroken:  // decisions.md 13: its users are refused from now on
+        ++drops_.corrupt;
+        found_broken(poisoned);
+        return false;
       case PopOutcome::kTaken:
         break;
+    }
+    if (segment_.arena_of(taken.block) == me_.index && !pool_.came_back(taken.block)) {
+      ++drops_.corrupt;  // ours, and never sent: not to be read or freed
+      continue;
     }
     const bool whole = fill(taken);
     const size_t length = taken.header.length;
@@ -85,6 +111,12 @@ bool ChannelLayer::fill(Taken& taken) noexcept {
     return false;
   }
   std::memcpy(&taken.header, payload.data(), sizeof(PayloadHeader));
+  taken.place = reinterpret_cast<const PayloadHeader*>(payload.data());
+  if (taken.header.generation == 0 || !is_intact(taken)) {  // being written: not a message
+    ++drops_.corrupt;
+    taken.header.length = 0;
+    return false;
+  }
   taken.returned = Returned::kNo;
   const uint32_t returned = segment_.envelope(taken.block)->returned.load(relaxed);  // ours by now
   if (segment_.arena_of(taken.block) == me_.index &&
@@ -126,6 +158,10 @@ bool ChannelLayer::gather(Taken& taken, std::span<const std::byte> first) noexce
                           piece.begin() + static_cast<std::ptrdiff_t>(wanted));
     link = envelope->next.load(relaxed);
   }
+  if (!is_intact(taken)) {
+    ++drops_.corrupt;
+    return false;
+  }
   taken.content = taken.gathered;
   return true;
 }
@@ -136,8 +172,13 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
   const size_t turns = reading_.size() + 1;
   size_t turn = next_reading_;
   for (size_t i = 0; i < turns; ++i) {
-    const bool found = turn == 0 ? take(inbox_, nullptr, taken)
-                                 : take(reading_[turn - 1].queue, reading_[turn - 1].record, taken);
+    bool found = false;
+    if (turn == 0) {
+      found = take(inbox_, nullptr, segment_.process(me_.index)->poisoned, taken);
+    } else {
+      Reading& one = reading_[turn - 1];
+      found = take(one.queue, one.record, one.record->poisoned, taken);
+    }
     if (++turn == turns) turn = 0;
     if (!found) continue;
     next_reading_ = turn;
@@ -150,7 +191,9 @@ std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept 
   if (slot >= segment_.geometry().connections_per_worker) return std::nullopt;
   OwnerQueue ring = segment_.reply_ring(me_.index, slot);
   Taken taken;
-  if (!take(ring, nullptr, taken)) return std::nullopt;
+  if (!take(ring, nullptr, segment_.connection(me_.index, slot)->poisoned, taken)) {
+    return std::nullopt;
+  }
   return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
 }
 
@@ -190,7 +233,14 @@ bool ChannelLayer::anything_waiting() const noexcept {
 }
 
 void ChannelLayer::wait_on_channels() noexcept {
-  for (const Reading& one : reading_) set_bit(one.record->waiters, me_.index, true);
+  for (const Reading& one : reading_) {
+    // Somebody scribbled: say again that we read.
+    const uint64_t bit = uint64_t{1} << (me_.index % 64);
+    if ((one.record->readers.words[me_.index / 64].load(relaxed) & bit) == 0) {
+      set_bit(one.record->readers, me_.index, true);
+    }
+    set_bit(one.record->waiters, me_.index, true);
+  }
 }
 
 void ChannelLayer::stop_waiting() noexcept {

@@ -102,9 +102,18 @@ std::vector<OwedDisconnect> Recovery::owed_by(ProcessName worker) {
     if (owner != 0) {
       one.owner = {static_cast<ProcessIndex>(owner), static_cast<uint32_t>(owner >> 32)};
     }
+    // Whose constants they are, their worker wrote where nobody else can (decisions.md 9).
+    BlockPlace place;
+    if (!segment.place_of(constants - 1, place) || place.arena != worker.index) continue;
     const std::span<const std::byte> payload = layer_.arenas().payload(constants - 1);
-    one.constants.assign(payload.begin(), payload.end());
-    if (!one.constants.empty()) owed.push_back(std::move(one));
+    if (payload.size() < sizeof(PayloadHeader)) continue;
+    PayloadHeader header;
+    std::memcpy(&header, payload.data(), sizeof header);
+    const ReplyAddress about{header.worker, header.incarnation, header.slot, header.slot_generation, 0};
+    const size_t bytes = sizeof header + size_t{header.length};
+    if (about != one.about || bytes > payload.size()) continue;
+    one.constants.assign(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(bytes));
+    owed.push_back(std::move(one));
   }
   return owed;
 }
@@ -141,15 +150,16 @@ void Recovery::close_connections(ProcessName dead) {
     const uint64_t state = record.state.load(acquire);
     record.state.store(state >> 32 << 32 | static_cast<uint32_t>(SlotState::kFree), release);
     record.constants.store(0, relaxed);  // nobody reads them of a free slot
-    free_all_in(segment.reply_ring(dead.index, slot));
+    free_all_in(segment.reply_ring(dead.index, slot), kReplyCells);
   }
 }
 
-void Recovery::free_all_in(OwnerQueue queue) {
+void Recovery::free_all_in(OwnerQueue queue, uint32_t most) {
   BlockIndex block = kNoBlock;
   bool withdrawn = false;
-  while (queue.try_pop(layer_.me().index, block, withdrawn) == PopOutcome::kTaken) {
-    layer_.free_block(block);
+  for (uint32_t i = 0; i < most; ++i) {  // R4
+    if (queue.try_pop(layer_.me().index, block, withdrawn) != PopOutcome::kTaken) return;
+    layer_.pool().free_taken(block);
     ++totals_.freed;
   }
 }
@@ -173,7 +183,7 @@ void Recovery::sweep(Death& death) {
           // Counted as used, and its process died before it stamped it.
           if (envelope.stamp.compare_exchange_strong(
                   expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
-            layer_.free_block(first + number);
+            layer_.pool().free_taken(first + number);
             ++totals_.freed;
           }
           continue;
@@ -216,7 +226,7 @@ void Recovery::take_back(Death& death, BlockIndex block, uint32_t arena, QueueKi
     if (!hand_back(block, Returned::kTaken)) death.unreturned.push_back(block);
     return;
   }
-  layer_.free_block(block);
+  layer_.pool().free_taken(block);
   ++totals_.freed;
 }
 
@@ -227,7 +237,7 @@ bool Recovery::hand_back(BlockIndex block, Returned why) {
   if (!segment.place_of(block, place)) return true;
   const std::optional<ProcessName> worker = layer_.processes().living(place.arena);
   if (!worker) {
-    layer_.free_block(block);
+    layer_.pool().free_taken(block);
     ++totals_.freed;
     return true;
   }
@@ -238,7 +248,7 @@ bool Recovery::hand_back(BlockIndex block, Returned why) {
     return true;
   }
   if (sent.error() == Error::kChannelFull) return false;
-  layer_.free_block(block);
+  layer_.pool().free_taken(block);
   ++totals_.freed;
   return true;
 }
@@ -246,6 +256,7 @@ bool Recovery::hand_back(BlockIndex block, Returned why) {
 std::vector<ProcessName> Recovery::advance() {
   const Segment& segment = layer_.segment();
   std::vector<ProcessName> freed;
+  layer_.processes().repair();
   std::vector<bool> blocked(segment.geometry().processes);
   for (auto death = deaths_.begin(); death != deaths_.end();) {
     std::erase_if(death->unreturned,
@@ -276,18 +287,22 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
   OwnerQueue inbox = segment.inbox(death.name.index);
   BlockIndex block = kNoBlock;
   bool withdrawn = false;
-  while (inbox.try_pop(layer_.me().index, block, withdrawn) == PopOutcome::kTaken) {
+  for (uint32_t i = 0; i < segment.geometry().inbox_cells; ++i) {  // R4: what is left, the next time
+    if (inbox.try_pop(layer_.me().index, block, withdrawn) != PopOutcome::kTaken) break;
     BlockPlace place;
     const bool back = !withdrawn && segment.place_of(block, place) &&
                       place.arena != death.name.index && segment.is_worker(place.arena);
     if (back) {
-      death.unread.push_back(block);
+      if (death.kept.insert(block).second) death.unread.push_back(block);
     } else {
-      layer_.free_block(block);
+      layer_.pool().free_taken(block);
       ++totals_.freed;
     }
   }
   bool all = true;
+  Word& deaths = segment.header().deaths;
+  uint64_t counted = deaths.load(acquire);
+  if (counted < death.number) deaths.compare_exchange_strong(counted, death.number, acq_rel, relaxed);
   for (uint32_t row = 2; row < 2 + segment.geometry().worker_processes; ++row) {
     const auto worker = static_cast<ProcessIndex>(row);
     const bool living = layer_.processes().living(worker).has_value();
@@ -302,6 +317,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
       BlockPlace place;
       if (!room || !segment.place_of(b, place) || place.arena != worker) return false;
       room = hand_back(b, Returned::kUnread);
+      if (room) death.kept.erase(b);
       return room;
     });
     if (!room) {
@@ -316,49 +332,75 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
   return all && inbox.empty();
 }
 
+// R3: a state or an owner that is none, or a queue it does not stand in.
+bool Recovery::is_stray(const Envelope& envelope, Stamp stamp, bool published,
+                        ProcessIndex dead) const {
+  const Segment& segment = layer_.segment();
+  const ProcessIndex owner = stamp.owner();
+  // One whose row is not free may be on its way: about to publish, or not yet proven dead.
+  const bool somebodys = owner != kNobody && owner != dead && owner < segment.geometry().processes &&
+                         layer_.processes().state(owner) != ProcessState::kFree;
+  switch (stamp.state()) {
+    case BlockState::kFree:
+      return false;
+    case BlockState::kLinked: {
+      const Envelope* head = segment.envelope(envelope.head.load(relaxed));
+      if (head == nullptr) return true;
+      const auto state = Stamp{head->stamp.load(acquire)}.state();
+      return !somebodys && (state == BlockState::kFree || state == BlockState::kLinked);
+    }
+    case BlockState::kOwned:
+      return !somebodys;
+    case BlockState::kQueued:
+    case BlockState::kWithdrawn:
+      return !somebodys && !published;
+  }
+  return true;
+}
+
 // R3: no block of its arena is in anybody's hands or on its way.
-bool Recovery::nothing_left(ProcessName name) const {
+bool Recovery::nothing_left(ProcessName name) {
   const Segment& segment = layer_.segment();
   for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
     if (segment.channel(channel)->truth.load(acquire) == 0) continue;  // never used
     static_cast<void>(layer_.free_withdrawn(segment.channel_queue(channel)));
   }
   Published published(segment);
+  bool nothing = true;
   const ClassCounts& counts = segment.blocks_of(name.index);
   for (uint32_t c = 0; c < kClasses; ++c) {
     const uint32_t used =
         std::min(segment.process(name.index)->used_blocks[c].load(acquire), counts[c]);
     const BlockIndex first = segment.block_at(name.index, c, 0);
     for (uint32_t number = 0; number < used; ++number) {
-      const Envelope& envelope = *segment.envelope(first + number);
+      Envelope& envelope = *segment.envelope(first + number);
       const Stamp stamp{envelope.stamp.load(acquire)};
-      switch (stamp.state()) {
-        case BlockState::kFree:
-        case BlockState::kLinked:
-          break;  // a link's head decides
-        case BlockState::kQueued: {
-          const uint32_t queue = envelope.queue.load(relaxed);
-          // A living process may be about to publish it in the free queue.
-          if (kind_of(queue) != QueueKind::kFree || !published.holds(queue, first + number)) {
-            return false;
-          }
-          break;
+      if (stamp.state() == BlockState::kFree) continue;
+      const uint32_t queue = envelope.queue.load(relaxed);
+      const bool waits = stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
+      const bool stands = waits && published.holds(queue, first + number);
+      uint64_t expected = stamp.word;
+      if (is_stray(envelope, stamp, stands, name.index)) {
+        if (envelope.stamp.compare_exchange_strong(
+                expected, stamp.next(layer_.me().index, BlockState::kOwned).word, acq_rel, relaxed)) {
+          layer_.pool().free_taken(first + number);
+          ++totals_.freed;
         }
-        case BlockState::kOwned:
-        case BlockState::kWithdrawn:
-        default:
-          return false;
+        continue;
       }
+      if (stamp.state() == BlockState::kLinked) continue;  // its head decides
+      // A living process may be about to publish it in the free queue.
+      nothing = nothing && stamp.state() == BlockState::kQueued && kind_of(queue) == QueueKind::kFree && stands;
     }
   }
-  return true;
+  return nothing;
 }
 
 void Recovery::ring_all() {
   const Segment& segment = layer_.segment();
   for (uint32_t row = 1; row < segment.geometry().processes; ++row) {
     const auto process = static_cast<ProcessIndex>(row);
-    if (!layer_.processes().living(process)) continue;
+    if (process == layer_.me().index || !layer_.processes().living(process)) continue;
     if (segment.is_worker(process)) {
       const uint32_t slots = std::min(segment.process(process)->used_slots.load(acquire),
                                       segment.geometry().connections_per_worker);

@@ -7,9 +7,13 @@
 //     has seen the death (decisions.md 4), so nothing newer overtakes it: a worker acts on a death,
 //     stores Header::deaths in its seen_deaths, and has everything back at settled_deaths.
 // R3  The row of the dead is given out again only when no stamp names it and no block of its arena
-//     is in anybody's hands.
+//     is in anybody's hands. What a stamp says is in the hands of nobody there is, or in no queue it
+//     names, was scribbled: it is made free.
+// R4  Whatever the words of others say, each call ends: what it walks is bounded by the geometry, and
+//     what it keeps by the number of blocks.
 #pragma once
 
+#include <unordered_set>
 #include <vector>
 
 #include "shm/channel_layer.h"
@@ -57,15 +61,18 @@ class Recovery {
     ProcessName name;
     uint64_t number = 0;             // Header::deaths when it was counted
     std::vector<BlockIndex> unread;  // of the dead inbox, in our hands until their worker has seen
+    std::unordered_set<BlockIndex> kept;  // the same: a scribbler may put a block there again
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
   };
   void sweep(Death& death);
   void take_back(Death& death, BlockIndex block, uint32_t arena, QueueKind from);
   void close_connections(ProcessName dead);
-  void free_all_in(OwnerQueue queue);
+  void free_all_in(OwnerQueue queue, uint32_t most);
   // True when every living worker has its own back.
   [[nodiscard]] bool settle_inbox(Death& death, std::vector<bool>& blocked);
-  [[nodiscard]] bool nothing_left(ProcessName name) const;
+  [[nodiscard]] bool nothing_left(ProcessName name);
+  [[nodiscard]] bool is_stray(const Envelope& envelope, Stamp stamp, bool published,
+                              ProcessIndex dead) const;
   [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full
 
   ChannelLayer& layer_;

@@ -73,6 +73,10 @@ Segment Segment::create(const Geometry& geometry) {
   Segment segment;
   segment.remember(geometry);
   segment.memfd_ = make_memfd("sluice-control", segment.offsets_.total);
+  // Nobody who is given it may keep those who come later from writing.
+  if (fcntl(segment.memfd_.get(), F_ADD_SEALS, F_SEAL_SEAL) != 0) {
+    throw std::system_error(errno, std::generic_category(), "sealing shared memory");
+  }
   try {
     segment.region_ = map_memfd(segment.memfd_.get(), true);
   } catch (const ipc::interprocess_exception& e) {

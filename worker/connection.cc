@@ -253,13 +253,21 @@ void Connection::end(bool with_reset) noexcept {
   if (slot_ != kNoSlot) {
     const uint32_t slot = slot_;
     give_up_slot();
-    while (place().layer.try_receive_reply(slot)) place().counters.add(Counter::kLateAnswers);
+    place().drop_replies(slot);  // what comes later names another generation
     place().slots.close(slot);
   }
   socket_.close(with_reset);
 }
 
 void Connection::on_socket_closed() noexcept { table_.take_back(*this); }
+
+bool Connection::check_slot() noexcept {
+  if (slot_ == kNoSlot) return true;
+  place().slots.repair(slot_);
+  if (place().slots.ring_sound(slot_)) return true;
+  cut();
+  return false;
+}
 
 void Connection::give_up_slot() noexcept {
   if (slot_ == kNoSlot) return;

@@ -70,6 +70,9 @@ class Connection final : public Timed, private Socket::Listener {
 
   // From inside on_bytes(): who takes the bytes after those.
   void become(std::unique_ptr<Conversation> next) noexcept { next_ = std::move(next); }
+  // What the segment says of our slot is made right again. False: its reply ring is broken beyond
+  // that, and we are cut.
+  bool check_slot() noexcept;
   // The slot is the caller's to close from now on.
   void give_up_slot() noexcept;
 

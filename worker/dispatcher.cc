@@ -16,6 +16,7 @@ bool Dispatcher::anything_waiting() const noexcept {
 }
 
 void Dispatcher::drain() noexcept {
+  place_.layer.arenas().forget_replaced();
   look_at_deaths();
   drain_inbox();
   drain_replies();
@@ -23,16 +24,25 @@ void Dispatcher::drain() noexcept {
 
 void Dispatcher::look_at_deaths() noexcept {
   const uint64_t now = deaths();
-  if (now == seen_deaths_) return;
-  connections_.for_each([now](Connection& connection) {
+  if (now == seen_deaths_) return tell_seen();
+  place_.slots.repair_count();
+  connections_.for_each([&](Connection& connection) {
     const Connection::Turn turn(connection);
+    // D3: whoever died may have scribbled.
+    if (!connection.check_slot()) return;
     connection.conversation().on_deaths(now);
   });
   place_.departures.on_deaths(now);
-  place_.layer.arenas().retire_gone();
   seen_deaths_ = now;
-  const shm::Segment& segment = place_.layer.segment();
-  segment.process(place_.layer.me().index)->seen_deaths.store(now, std::memory_order_release);  // D2
+  tell_seen();
+}
+
+// D2. Written again where somebody scribbled over it: recovery waits for it.
+void Dispatcher::tell_seen() noexcept {
+  std::atomic<uint64_t>& seen =
+      place_.layer.segment().process(place_.layer.me().index)->seen_deaths;
+  if (seen.load(std::memory_order_relaxed) == seen_deaths_) return;
+  seen.store(seen_deaths_, std::memory_order_release);  // pairs with recovery's acquire
 }
 
 void Dispatcher::drain_inbox() noexcept {
@@ -82,7 +92,7 @@ void Dispatcher::drain_slot(uint32_t slot) noexcept {
   Connection* connection = connections_.find(slot);
   if (connection == nullptr || connection->ending()) {
     // A connection on its way out, or only its last messages: nobody reads replies any more.
-    while (place_.layer.try_receive_reply(slot)) place_.counters.add(Counter::kLateAnswers);
+    if (!place_.drop_replies(slot)) place_.slots.set_ready(slot);
     return;
   }
   const Connection::Turn turn(*connection);
@@ -92,12 +102,17 @@ void Dispatcher::drain_slot(uint32_t slot) noexcept {
     const std::optional<shm::Delivery> reply = place_.layer.try_receive_reply(slot);
     if (!reply) {
       connection->invite_sender();
+      if (place_.slots.ring_broken(slot)) connection->cut();  // no answer will ever come through it
       return;
     }
     if (connection->ending()) {
       place_.counters.add(Counter::kLateAnswers);
     } else {
       connection->conversation().on_reply(*reply);
+      if (!reply->intact()) {  // D4
+        place_.counters.add(Counter::kTornAnswers);
+        connection->cut();
+      }
     }
   }
   connection->invite_sender();

@@ -4,6 +4,9 @@
 // D1  Bounded: a turn serves so many messages and connections, and each connection so many replies;
 //     what is left keeps the loop from sleeping, so nobody waits for a bell.
 // D2  A death is acted on before it is marked as seen, so recovery goes on only then (decisions.md 4).
+// D3  After a death what the segment says of our connections is compared with what we know.
+// D4  An answer whose sender was made to write another message over it while we read goes to nobody:
+//     what a turn gathers is dropped with the connection. (A long piece may be out by then.)
 #pragma once
 
 #include "worker/connection.h"
@@ -22,6 +25,7 @@ class Dispatcher {
 
  private:
   void look_at_deaths() noexcept;
+  void tell_seen() noexcept;
   void drain_inbox() noexcept;
   void drain_replies() noexcept;
   void drain_slot(uint32_t slot) noexcept;

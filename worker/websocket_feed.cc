@@ -45,6 +45,7 @@ Result<void> WebSocketFeed::announce(const RequestHead& head, const RequestSourc
     constants_block_ = std::move(*claim);
   }
   constants_.keys = map.subspan(kMapHeaderBytes);
+  place_.layer.describe(constants_block_, map.size() + kDisconnectTailBytes, {.about = about_});
 
   Result<shm::Claim> claim = place_.layer.claim(map.size() + kReceiveKeysBytes);
   if (!claim.ok()) return claim.error();
@@ -198,16 +199,21 @@ void WebSocketFeed::end(uint16_t code, std::string_view reason) noexcept {
 }
 
 bool WebSocketFeed::try_leave() noexcept {
-  while (place_.layer.try_receive_reply(about_.slot)) place_.counters.add(Counter::kLateAnswers);
+  place_.drop_replies(about_.slot);
   look_at_owner();
   if (!taken_) {
     shm::ProcessIndex taker = shm::kNobody;
-    if (place_.layer.progress(connect_, taker) != shm::Progress::kUnread) return false;  // F3
-    if (!place_.layer.withdraw(connect_)) return false;
-    place_.counters.add(Counter::kWithdrawn);
+    if (place_.layer.progress(connect_, taker) != shm::Progress::kUnread) {  // F3
+      // Whoever took it owns it by now, or its stamp was scribbled on.
+      if (place_.now_ms < leave_by_ms_) return false;
+      found_taken();
+    } else {
+      if (!place_.layer.withdraw(connect_)) return false;
+      place_.counters.add(Counter::kWithdrawn);
       place_.slots.disconnect_sent(about_.slot);
-    close_slot();
-    return true;
+      close_slot();
+      return true;
+    }
   }
   if (!pump() && place_.now_ms < leave_by_ms_) return false;
   if (shared_ && place_.layer.withdraw(*shared_)) shared_.reset();
@@ -219,7 +225,8 @@ bool WebSocketFeed::try_leave() noexcept {
 }
 
 bool WebSocketFeed::send_disconnect() noexcept {
-  if (!settled()) return false;
+  // Beyond its time a settlement that does not come was scribbled away: an order may be broken then.
+  if (!settled() && place_.now_ms < leave_by_ms_) return false;
   const uint32_t order = order_ + 1;
   const Result<Bytes> message =
       encode_disconnect(constants_block_.space(), constants_, code_, reason_, order);

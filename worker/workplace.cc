@@ -29,6 +29,14 @@ Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
       now_ms(now),
       unix_seconds(::time(nullptr)) {}
 
+bool Workplace::drop_replies(uint32_t slot) noexcept {
+  for (uint32_t i = 0; i < limits::kRepliesPerRound; ++i) {
+    if (!layer.try_receive_reply(slot)) return true;
+    counters.add(Counter::kLateAnswers);
+  }
+  return false;
+}
+
 void Workplace::tell_time() noexcept {
   // The loop's clock is CLOCK_MONOTONIC in milliseconds, as shm/clock.h's is, read once a turn.
   const uint64_t now = uv_now(&loop);

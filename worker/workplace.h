@@ -58,6 +58,8 @@ struct Workplace {
 
   // Asks the loop what time it is: whoever is called by it, before anything else.
   void tell_time() noexcept;
+  // Drops what waits in a slot's reply ring, one ring full at most. False: perhaps more.
+  bool drop_replies(uint32_t slot) noexcept;
   uint64_t now_ms;           // monotonic; of this turn of the loop
   int64_t unix_seconds = 0;  // the same, for Date
   bool draining = false;   // no keep-alive any more

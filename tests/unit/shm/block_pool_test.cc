@@ -30,6 +30,9 @@ struct Bench {
   }
   // The block, sent to the consumer and taken there.
   void hand_over(BlockIndex block) {
+    PayloadHeader header{};
+    header.generation = 1;
+    std::memcpy(worker.arenas.own(block).data(), &header, sizeof header);
     REQUIRE(worker.layer.send_block_to(consumer.layer.me(), block).ok());
     auto delivery = consumer.layer.try_receive();
     REQUIRE(delivery);
@@ -121,9 +124,8 @@ TEST_CASE("a chain is freed with its links, by whoever owns its head") {
     last = link;
   }
   CHECK_FALSE(b.pool.try_claim(1u << 20));
-  REQUIRE(b.worker.layer.send_block_to(b.consumer.layer.me(), head).ok());
-
-  REQUIRE_FALSE(b.consumer.layer.try_receive()->content().size() > (1u << 20));
+  b.hand_over(head);
+  b.consumer.layer.free_block(head);
 
   std::set<BlockIndex> back;
   for (uint32_t i = 0; i < b.counts[5]; ++i) back.insert(b.pool.try_claim(1u << 20).value());
@@ -150,6 +152,117 @@ TEST_CASE("links that lead in a circle or to others' blocks are not followed") {
   while (const auto block = b.pool.try_claim(1u << 20)) CHECK(claimed.insert(*block).second);
   CHECK(claimed.size() <= b.counts[5]);
   b.pool.free(0xffffffff);
+}
+
+// What somebody does who maps the control segment and knows how an honest process pushes.
+struct Scribbler {
+  Bench& b;
+  ProcessIndex me = b.consumer.layer.me().index;
+  Word& stamp(BlockIndex block) const { return b.world.segment().envelope(block)->stamp; }
+  void push(BlockIndex block) const {
+    OwnerQueue queue = b.world.segment().free_queue(b.worker.layer.me().index, b.class_of(block));
+    REQUIRE(queue.try_push(block, me) == PushOutcome::kPushed);
+  }
+  void link_to(BlockIndex block, BlockIndex head) const {
+    Envelope& envelope = *b.world.segment().envelope(block);
+    envelope.head = head;
+    envelope.next = 0;
+    envelope.stamp = Stamp{envelope.stamp}.next(me, BlockState::kLinked).word;
+    b.world.segment().envelope(head)->next = block + 1;
+  }
+  // Everything there is of the largest class, claimed.
+  std::multiset<BlockIndex> claim_all() const {
+    std::multiset<BlockIndex> all;
+    while (const auto block = b.pool.try_claim(1u << 20)) {
+      all.insert(*block);
+      REQUIRE(all.size() <= 4 * b.counts[5]);
+    }
+    return all;
+  }
+};
+
+TEST_CASE("a block scribbled into its arena's free queue is never claimed while it is not out") {
+  Bench b;
+  const Scribbler scribbler{b};
+  std::vector<BlockIndex> ours;
+  for (uint32_t i = 0; i < 4; ++i) ours.push_back(b.pool.try_claim(1u << 20).value());
+  const BlockIndex stocked = ours[3];
+  b.pool.free(stocked);
+
+  SUBCASE("in our hands") { scribbler.push(ours[0]); }
+  SUBCASE("in our hands, many times") {
+    for (int i = 0; i < 5; ++i) scribbler.push(ours[0]);
+  }
+  SUBCASE("in stock") { scribbler.push(stocked); }
+  SUBCASE("never used") { scribbler.push(b.world.segment().block_at(b.worker.layer.me().index, 5, b.counts[5] - 1)); }
+  SUBCASE("as a link of the scribbler's own block, which we free") {
+    const BlockIndex evil = b.consumer.layer.pool().try_claim(1).value();
+    PayloadHeader header{};
+    header.generation = 1;
+    std::memcpy(b.consumer.arenas.own(evil).data(), &header, sizeof header);
+    REQUIRE(b.consumer.layer.send_block_to(b.worker.layer.me(), evil).ok());
+    scribbler.link_to(ours[0], evil);
+    REQUIRE(b.worker.layer.try_receive().has_value());
+  }
+  const std::multiset<BlockIndex> all = scribbler.claim_all();
+
+  for (const BlockIndex block : all) CHECK(all.count(block) == 1);
+  for (int i = 0; i < 3; ++i) CHECK(all.count(ours[i]) == 0);
+  CHECK(all.size() == b.counts[5] - 3);
+}
+
+TEST_CASE("a block scribbled into the free queue again and again while it is out is claimed once") {
+  Bench b;
+  const Scribbler scribbler{b};
+  const BlockIndex out = b.pool.try_claim(1u << 20).value();
+  b.hand_over(out);
+
+  scribbler.push(out);
+  scribbler.push(out);
+  const std::multiset<BlockIndex> all = scribbler.claim_all();
+  CHECK(all.count(out) == 1);
+  CHECK(all.size() == b.counts[5]);
+
+  scribbler.push(out);
+  CHECK(scribbler.claim_all().empty());
+  b.consumer.layer.free_block(out);  // its honest reader is done with it now
+  CHECK(scribbler.claim_all().empty());
+  CHECK(b.pool.refused() == 2);
+}
+
+TEST_CASE("a held block scribbled into the free queue is not claimed, nor are the links of its chain") {
+  Bench b;
+  const Scribbler scribbler{b};
+  const BlockIndex head = b.pool.try_claim(1u << 20).value();
+  const BlockIndex link = b.pool.try_claim(1u << 20).value();
+  b.pool.link(head, head, link);
+  b.hand_over(head);
+  b.pool.hold(head);
+
+  scribbler.push(head);
+  scribbler.push(link);
+  const std::multiset<BlockIndex> all = scribbler.claim_all();
+  CHECK(all.count(head) + all.count(link) == 0);
+  CHECK(all.size() == b.counts[5] - 2);
+
+  b.pool.release_hold(head);
+  const std::multiset<BlockIndex> back = scribbler.claim_all();
+  CHECK(back == std::multiset<BlockIndex>{head, link});
+}
+
+TEST_CASE("a block of ours that was never sent is not delivered to us, whoever puts it in our inbox") {
+  Bench b;
+  const BlockIndex ours = b.pool.try_claim(1u << 20).value();
+  PayloadHeader header{};
+  header.generation = 1;
+  std::memcpy(b.worker.arenas.own(ours).data(), &header, sizeof header);
+  OwnerQueue inbox = b.world.segment().inbox(b.worker.layer.me().index);
+  REQUIRE(inbox.try_push(ours, b.consumer.layer.me().index) == PushOutcome::kPushed);
+
+  CHECK_FALSE(b.worker.layer.try_receive().has_value());
+
+  CHECK(b.worker.layer.drops().corrupt == 1);
+  CHECK(Scribbler{b}.claim_all().count(ours) == 0);
 }
 
 TEST_CASE("a foreign block in our free queue is never claimed") {

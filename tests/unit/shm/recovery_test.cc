@@ -226,17 +226,17 @@ TEST_CASE("a dead worker's owed disconnects are told with the bytes to send, eac
   const ProcessName worker = b.world.join(Role::kWorker, 1);
   b.dies_as(worker, [&](Member& me) {
     ConnectionSlots slots(b.world.segment(), worker);
+    std::vector<Claim> kept;
     for (uint32_t slot = 0; slot < 5; ++slot) {
       const auto opened = slots.open().value();
       if (slot == 0) continue;  // HTTP
       auto claim = me.write("constants");
       const Sent sent = me.layer.send_to(b.worker.layer.me(), *claim, 9, {}).value();
       static_cast<void>(sent);
-      const BlockIndex block = me.layer.pool().try_claim(100).value();
-      std::memset(me.arenas.own(block).data(), 0, 512);
-      std::memcpy(me.arenas.own(block).data() + sizeof(PayloadHeader), "constants", 9);
-      slots.set_constants(opened.slot, block);
       const ReplyAddress about{worker.index, worker.incarnation, opened.slot, opened.generation, 0};
+      kept.push_back(me.write("constants").value());
+      me.layer.describe(kept.back(), 9, {.about = about});
+      slots.set_constants(opened.slot, kept.back().block());
       if (slot == 1) continue;  // its connect was never taken
       REQUIRE(take_connection(b.world.segment(), about, owner));
       slots.set_order(opened.slot, 10 + slot);
@@ -254,11 +254,48 @@ TEST_CASE("a dead worker's owed disconnects are told with the bytes to send, eac
     CHECK(owed[i].about.incarnation == worker.incarnation);
     CHECK(owed[i].owner == owner);
     CHECK(owed[i].order == 12 + i);
-    REQUIRE(owed[i].constants.size() == 512);
+    REQUIRE(owed[i].constants.size() == sizeof(PayloadHeader) + 9);
     CHECK(std::memcmp(owed[i].constants.data() + sizeof(PayloadHeader), "constants", 9) == 0);
   }
   b.recovery.on_death(worker);
   CHECK(b.recovery.owed_by(worker).empty());
+}
+
+TEST_CASE("constants that their worker did not write for this very connection are nobody's") {
+  Bench b;
+  const ProcessName owner = b.world.join(Role::kConsumer, 1);
+  const ProcessName worker = b.world.join(Role::kWorker, 1);
+  b.dies_as(worker, [&](Member& me) {
+    ConnectionSlots slots(b.world.segment(), worker);
+    std::vector<Claim> kept;
+    for (uint32_t slot = 0; slot < 2; ++slot) {
+      const auto opened = slots.open().value();
+      const ReplyAddress about{worker.index, worker.incarnation, opened.slot, opened.generation, 0};
+      kept.push_back(me.write(slot == 0 ? "the first's" : "the second's").value());
+      me.layer.describe(kept.back(), 11 + slot, {.about = about});
+      slots.set_constants(opened.slot, kept.back().block());
+      slots.announce(opened.slot);
+      REQUIRE(take_connection(b.world.segment(), about, owner));
+    }
+  });
+  REQUIRE(b.recovery.owed_by(worker).size() == 2);
+  ConnectionRecord& first = *b.world.segment().connection(worker.index, 0);
+
+  SUBCASE("another connection's") {
+    first.constants = b.world.segment().connection(worker.index, 1)->constants.load();
+  }
+  SUBCASE("a block of another arena") {
+    first.constants = b.world.segment().block_at(b.worker.layer.me().index, 5, 0) + 1;
+  }
+  SUBCASE("no block") { first.constants = 0xffffffff; }
+  SUBCASE("of another generation") {
+    first.state = uint64_t{99} << 32 | static_cast<uint32_t>(SlotState::kAnnounced);
+  }
+
+  const auto owed = b.recovery.owed_by(worker);
+  REQUIRE(owed.size() == 1);
+  CHECK(owed[0].about.slot == 1);
+  CHECK(owed[0].constants.size() == sizeof(PayloadHeader) + 12);
 }
 
 TEST_CASE("a chain in the hands of the dead comes back whole") {
