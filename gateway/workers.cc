@@ -116,6 +116,9 @@ Workers::Process* Workers::fork_worker(Post& post) noexcept {
     ::kill(process->pid, SIGKILL);  // not reaped yet: the number is its own
     return give_up("no pidfd");
   }
+  // The worker says the same of itself, to be live before it does anything; this is for our account.
+  memory_.processes().set_live(process->name, static_cast<uint32_t>(process->pid),
+                               start_time_of(process->pid).value_or(0));
   Process& made = *process;
   try {
     made.death = std::make_unique<Poll>(loop_, made.pidfd.get(), UV_READABLE,
