@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace sluice {
 
@@ -13,6 +14,7 @@ bool Socket::open(uv_loop_t& loop, shm::Fd fd, Listener& listener) noexcept {
   poll_.data = this;
   listener_ = &listener;
   wanted_ = 0;
+  failed_ = false;
   return true;
 }
 
@@ -32,9 +34,11 @@ void Socket::want(bool readable, bool writable) noexcept {
 
 void Socket::on_poll(int status, int events) noexcept {
   if (status < 0) {  // an error stands on the socket, and libuv has stopped polling it
-    wanted_ = 0;
-    listener_->on_broken();
-    return;
+    failed_ = true;
+    const bool reads = (std::exchange(wanted_, 0) & UV_READABLE) != 0;
+    if (!reads) return listener_->on_broken();
+    want(true, false);
+    return listener_->on_readable();  // K3
   }
   if ((events & UV_WRITABLE) != 0) listener_->on_writable();
   // Asked again: who was told of room may have stopped reading, or closed.
@@ -49,7 +53,8 @@ Socket::Heard Socket::receive(std::span<char> into, size_t& size) noexcept {
   size = got > 0 ? static_cast<size_t>(got) : 0;
   if (got > 0) return Heard::kBytes;
   if (got == 0) return Heard::kEnd;
-  return errno == EAGAIN || errno == EWOULDBLOCK ? Heard::kNothing : Heard::kBroken;
+  const bool nothing = !failed_ && (errno == EAGAIN || errno == EWOULDBLOCK);
+  return nothing ? Heard::kNothing : Heard::kBroken;
 }
 
 ssize_t Socket::send(std::span<const Bytes> pieces) noexcept {

@@ -4,6 +4,7 @@
 // K1  libuv polls, and does no more: its streams cost a read() and a write() each through the file
 //     layer, and hold output of their own. recv() and send() are cheaper, and what waits is ours.
 // K2  Not blocking, no signal: a client that is gone is an outcome.
+// K3  What a client sent before it reset the connection is read first, by who wants to read.
 #pragma once
 
 #include <sys/socket.h>
@@ -66,6 +67,7 @@ class Socket {
   shm::Fd fd_;
   Listener* listener_ = nullptr;
   int wanted_ = 0;  // UV_READABLE, UV_WRITABLE
+  bool failed_ = false;
   uv_poll_t poll_{};
 };
 

@@ -37,6 +37,11 @@ struct Pair {
     ours.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     REQUIRE(static_cast<bool>(ours));
   }
+  void reset_by_client() {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    client.reset();
+  }
 };
 
 // A loop with one socket in it, and what the socket told.
@@ -166,24 +171,37 @@ TEST_CASE("a client that sends no more is an end, and can still be sent to") {
   CHECK(watched.socket.send({&piece, 1}) == 5);
 }
 
-TEST_CASE("a client that resets breaks the socket, whatever was wanted of it") {
-  for (const bool reading : {true, false}) {
-    Pair pair;
-    Watched watched(std::move(pair.ours));
-    const linger now{.l_onoff = 1, .l_linger = 0};
-    ::setsockopt(pair.client.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    const std::string much(8u << 20, 'x');  // so that not even a writer is told of room
-    const Bytes piece = as_bytes(much);
-    while (watched.socket.send({&piece, 1}) > 0) {
-    }
+TEST_CASE("what a client sent before it reset is read first") {
+  Pair pair;
+  Watched watched(std::move(pair.ours));
+  REQUIRE(::send(pair.client.get(), "last words", 10, 0) == 10);
 
-    watched.socket.want(reading, !reading);
-    pair.client.reset();
-    watched.turn();
+  watched.socket.want(true, false);
+  pair.reset_by_client();
+  watched.turn();
 
-    CHECK(watched.broken == 1);
-    CHECK(watched.socket.send({&piece, 1}) == -1);
+  CHECK(watched.broken == 0);
+  CHECK(watched.readable == 1);
+  CHECK(watched.receive() == "last words");
+  watched.turn();
+  CHECK(watched.readable == 2);
+  CHECK(watched.hear() == Socket::Heard::kBroken);
+}
+
+TEST_CASE("a client that resets breaks the socket of who does not read") {
+  Pair pair;
+  Watched watched(std::move(pair.ours));
+  const std::string much(8u << 20, 'x');  // so that a writer is not told of room first
+  const Bytes piece = as_bytes(much);
+  while (watched.socket.send({&piece, 1}) > 0) {
   }
+
+  watched.socket.want(false, true);
+  pair.reset_by_client();
+  watched.turn();
+
+  CHECK(watched.broken == 1);
+  CHECK(watched.socket.send({&piece, 1}) == -1);
 }
 
 TEST_CASE("a close with a reset is one to the client, a plain close is an end") {
