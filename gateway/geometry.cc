@@ -20,6 +20,8 @@ shm::Geometry geometry_for(const Options& options) noexcept {
   g.channels = limits::kChannels;
   g.channel_cells = limits::kChannelCapacity;
   g.inbox_cells = limits::kInboxCapacity;
+  g.groups = limits::kGroups;
+  g.group_expiry_ms = static_cast<uint32_t>(options.worker.group_expiry.count());
   // A connection has a request out, and a WebSocket keeps a block of constant keys besides: 1 to 2
   // KiB with a browser's headers. Bodies and long messages are rarer by far.
   g.worker_blocks = {std::max(connections, 1024u),     std::max(2 * connections, 2048u),

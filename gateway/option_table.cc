@@ -225,6 +225,8 @@ std::vector<OptionKey> make_table() {
       seconds_key("ping-interval", &W::ping_interval, "a WebSocket silent this long is pinged"));
   table.push_back(seconds_key("ping-timeout", &W::ping_timeout,
                               "for anything to arrive after a ping; beyond: cut"));
+  table.push_back(seconds_key("group-expiry", &W::group_expiry,
+                              "how long a member of a group stays one, unless it is added again"));
   table.push_back(
       size_key("max-head", &W::max_head_bytes, 256, kMiB, "a request's whole head; beyond: 431"));
   table.push_back(size_key("max-line", &W::max_line_bytes, 64, kMiB,

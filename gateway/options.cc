@@ -224,6 +224,7 @@ Options default_options() {
   w.receive_timeout = limits::kReceiveTimeout;
   w.ping_interval = limits::kPingInterval;
   w.ping_timeout = limits::kPingTimeout;
+  w.group_expiry = limits::kGroupExpiry;
   w.max_head_bytes = limits::kHeadBytes;
   w.max_line_bytes = limits::kHeaderLineBytes;
   w.max_headers = limits::kHeaderFields;

@@ -122,6 +122,9 @@ inline constexpr size_t kMessageBytes = 16 * kMiB;
 inline constexpr auto kMessageExpiry = std::chrono::seconds(60);
 // How long a group membership lives. Beyond: it ends.
 inline constexpr auto kGroupExpiry = std::chrono::hours(24);
+// Groups of one connection; what a busy client joins, and a bound on a worker's tables. Beyond: not
+// added, and counted.
+inline constexpr size_t kGroupsPerConnection = 256;
 
 // ---- WebSocket ----
 

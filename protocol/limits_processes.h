@@ -22,6 +22,12 @@ inline constexpr uint32_t kConnectionsPerTurn = 512;
 inline constexpr uint32_t kInboxPerTurn = 256;
 // Clients accepted at one listener in a turn. Beyond: the next turn.
 inline constexpr uint32_t kAcceptedPerTurn = 64;
+// Members of groups that get a message in one turn of the loop, and bytes for them all; a turn stays
+// within a few milliseconds. Beyond: the next turn goes on, and the inbox waits until it is done.
+inline constexpr size_t kGroupMembersPerTurn = 512;
+inline constexpr size_t kGroupBytesPerTurn = 4 * kMiB;
+// Names in one answer to who is in a group: fits a block of 64 KiB. Beyond: another answer.
+inline constexpr size_t kGroupMembersPerAnswer = 512;
 // Connections refused at the door that may still linger with their 503. Beyond: closed at once.
 inline constexpr uint32_t kRefusedAtDoor = 128;
 // Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.
@@ -38,6 +44,9 @@ inline constexpr uint32_t kConsumers = 64;
 inline constexpr uint32_t kConsumersMost = 512;
 // Names of channels there may be at once; 9 KiB of address space each. Beyond: kChannelTableFull.
 inline constexpr uint32_t kChannels = 1024;
+// Names of groups that have channels as members, at once; 8 KiB of address space each. Beyond:
+// kChannelTableFull. Groups of connections alone do not count.
+inline constexpr uint32_t kGroups = 1024;
 // Messages in one consumer's or worker's inbox. Beyond: kChannelFull.
 inline constexpr uint32_t kInboxCapacity = 4096;
 // Demo consumers; more show nothing more. Beyond: the option is refused.

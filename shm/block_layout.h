@@ -2,6 +2,7 @@
 // and what its payload begins with. The rest of the segment: layout.h.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,7 @@ enum class BlockState : uint8_t {
   kQueued = 2,     // pushed by the owner: in a cell of its queue, or about to be
   kWithdrawn = 3,  // taken back while queued; whoever meets it at the head frees it
   kLinked = 4,     // part of a chain: whoever owns the chain's head owns it
+  kShared = 5,     // a group's message, sent by the owner: workers read it until `holders` is empty
 };
 
 // generation:40 | owner:16 | state:8
@@ -56,6 +58,9 @@ constexpr uint32_t queue_id(QueueKind kind, uint32_t index) noexcept {
   return static_cast<uint32_t>(kind) << 28 | (index & 0x0fffffff);
 }
 
+// Workers that can hold one shared payload: a bit each.
+inline constexpr uint32_t kMostHolders = 5 * 64;
+
 // A block's line in the control segment; the payload lies in its arena.
 struct alignas(kLine) Envelope {
   Word stamp;         // L1
@@ -63,7 +68,9 @@ struct alignas(kLine) Envelope {
   HalfWord next;      // the next link of a chain + 1, or 0; written by the owner
   HalfWord head;      // of a link: the chain's head
   HalfWord returned;  // set by recovery when it hands the block back: see Returned
-  uint64_t unused[5];
+  // Of a shared block: the workers (row - 2) that have not let go of it; bits of a word, never a
+  // count, so letting go twice is harmless. Written before the stamp says kShared.
+  std::array<Word, kMostHolders / 64> holders;
 };
 static_assert(sizeof(Envelope) == kLine);
 
@@ -92,7 +99,7 @@ struct alignas(8) PayloadHeader {
   uint32_t slot_generation;
   uint32_t ordinal;         // the request's; 0 of a WebSocket
   uint32_t answered_block;  // of a reply: the request's block and its generation, as the consumer
-                            // saw them
+                            // saw them; of a notice: the shared payload's
   uint64_t answered_generation;
 };
 static_assert(sizeof(PayloadHeader) == 64);

@@ -46,6 +46,7 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       me_(me),
       processes_(segment),
       channels_(segment, me.index),
+      groups_(segment, me.index),
       pool_(segment, me.index),
       generation_(uint64_t{me.incarnation} << 32),
       inbox_(segment.inbox(me.index)),

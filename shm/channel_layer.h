@@ -25,8 +25,10 @@
 #include "shm/connection_slots.h"
 #include "shm/delivery.h"
 #include "shm/doorbell.h"
+#include "shm/group_table.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
+#include "shm/shares.h"
 
 namespace sluice::shm {
 
@@ -37,6 +39,7 @@ class ChannelLayer {
 
   [[nodiscard]] ProcessName me() const noexcept { return me_; }
   [[nodiscard]] ChannelTable& channels() noexcept { return channels_; }
+  [[nodiscard]] GroupTable& groups() noexcept { return groups_; }
   [[nodiscard]] ProcessTable& processes() noexcept { return processes_; }
   [[nodiscard]] BlockPool& pool() noexcept { return pool_; }
   [[nodiscard]] Doorbell& doorbell() noexcept { return doorbell_; }
@@ -63,6 +66,11 @@ class ChannelLayer {
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
   // then `me` is noted as waiting there and rung when there is room).
   [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, const Route& route) noexcept;
+  // To every member of a group: one payload that all workers share, one notice of it on the logical
+  // channel `notices` to each living worker, a copy for each plain channel. Who has no room is
+  // skipped and counted. kChannelNameInvalid, kOutOfBlocks: nothing was sent.
+  [[nodiscard]] Result<GroupSent> send_to_group(std::string_view group, Claim& claim, size_t length,
+                                                uint32_t notices) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
 
@@ -81,6 +89,12 @@ class ChannelLayer {
   [[nodiscard]] bool has_reader(uint32_t channel) const noexcept;  // a living one
   // The next message of the inbox or of a channel read, each in turn; nothing when none waits.
   [[nodiscard]] std::optional<Delivery> try_receive() noexcept;
+  // The next message of the inbox alone.
+  [[nodiscard]] std::optional<Delivery> try_receive_from_inbox() noexcept;
+  // The payload that a notice names, for us to read until let_go(); nothing when it is over.
+  [[nodiscard]] std::optional<SharedMessage> read_shared(const Delivery& notice) noexcept;
+  // Before the notice is released. False: what was read is of another message, and not to be used.
+  [[nodiscard]] bool let_go(const SharedMessage& message) noexcept;
   // The next reply on one of our own connections' rings (a worker's).
   [[nodiscard]] std::optional<Delivery> try_receive_reply(uint32_t slot) noexcept;
   [[nodiscard]] bool anything_waiting() const noexcept;  // in the inbox or a channel read
@@ -102,6 +116,9 @@ class ChannelLayer {
                                   uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept;
   [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent,
                                  uint64_t* head_seen = nullptr) noexcept;
+  [[nodiscard]] bool share(BlockIndex head, Stamp& shared) noexcept;
+  [[nodiscard]] Result<Sent> notify(ProcessName worker, std::string_view group, const Sent& payload,
+                                    uint32_t notices) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept;
   // True: room for `length` bytes more, which count from now on.
@@ -129,6 +146,7 @@ class ChannelLayer {
   ProcessName me_;
   ProcessTable processes_;
   ChannelTable channels_;
+  GroupTable groups_;
   BlockPool pool_;
   uint64_t generation_;        // of the last message we wrote: PayloadHeader::generation
   OwnerQueue inbox_;           // ours

@@ -7,18 +7,12 @@
 
 #include "protocol/channel_name.h"
 #include "protocol/limits.h"
+#include "shm/name_hash.h"
 
 namespace sluice::shm {
 namespace {
 
 using enum std::memory_order;
-
-// FNV-1a, 64 bits: names are short, and the table is ours alone to fill.
-uint64_t hash_of(std::string_view name) noexcept {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
-  return hash;
-}
 
 // directory word: tag:32 | record + 1:32
 constexpr uint64_t pack(uint32_t tag, uint32_t channel) noexcept {
@@ -41,7 +35,7 @@ std::string_view copy_name(const ChannelRecord& record, std::array<char, kMaxNam
 Result<uint32_t> ChannelTable::open(std::string_view name) noexcept {
   const std::optional<ChannelKind> kind = parse_channel_name(name);
   if (!kind || *kind == ChannelKind::kProcessSpecific) return Error::kChannelNameInvalid;
-  const uint64_t hash = hash_of(name);
+  const uint64_t hash = hash_of_name(name);
   const auto tag = static_cast<uint32_t>(hash >> 32);
   const uint32_t size = segment_.directory_size();
   std::optional<uint32_t> built;
@@ -69,7 +63,7 @@ Result<uint32_t> ChannelTable::open(std::string_view name) noexcept {
 }
 
 std::optional<uint32_t> ChannelTable::find(std::string_view name) const noexcept {
-  const uint64_t hash = hash_of(name);
+  const uint64_t hash = hash_of_name(name);
   const uint32_t size = segment_.directory_size();
   for (uint32_t step = 0; step < size; ++step) {
     const uint64_t entry = segment_.directory()[(hash + step) & (size - 1)].load(acquire);  // [D]

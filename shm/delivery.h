@@ -22,6 +22,9 @@ struct Taken {
   std::vector<std::byte> gathered;  // the content of a chain
 };
 
+// What was read of it until now is of this message: see Delivery::intact().
+[[nodiscard]] bool is_intact(const Taken& taken) noexcept;
+
 // A message received. Its block is freed when the delivery ends, unless kept.
 class Delivery {
  public:

@@ -5,6 +5,8 @@
 #include <bit>
 #include <limits>
 
+#include "shm/group_layout.h"
+
 namespace sluice::shm {
 namespace {
 
@@ -45,6 +47,8 @@ bool valid(const Geometry& g) noexcept {
   if (!power_of_two_within(g.channels, 16, 1u << 20)) return false;
   if (!power_of_two_within(g.channel_cells, 2, 1u << 20)) return false;
   if (!power_of_two_within(g.inbox_cells, 2, 1u << 20)) return false;
+  if (!power_of_two_within(g.groups, 2, 1u << 16)) return false;
+  if (g.worker_processes > kMostHolders || g.group_expiry_ms == 0) return false;
   if (!valid_blocks(g.worker_blocks) || !valid_blocks(g.other_blocks)) return false;
   return uint64_t{g.processes} << block_bits(g) < std::numeric_limits<uint32_t>::max();
 }
@@ -78,6 +82,8 @@ Offsets offsets_of(const Geometry& g) noexcept {
   o.free_ends = table(uint64_t{g.processes} * kClasses * sizeof(QueueEnds));
   o.free_cells = table(g.processes * free_cells_per_process(g) * sizeof(Word));
   o.envelopes = table((uint64_t{g.processes} << block_bits(g)) * sizeof(Envelope));
+  o.groups = table(uint64_t{g.groups} * sizeof(GroupRecord));
+  o.group_members = table(uint64_t{g.groups} * g.channels * sizeof(Word));
   o.total = next;
   return o;
 }

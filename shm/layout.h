@@ -1,4 +1,4 @@
-// shm/layout.h -- every byte of the control segment: structs, sizes, version. block_layout.h: blocks.
+// shm/layout.h -- every byte of the control segment. Blocks: block_layout.h; groups: group_layout.h.
 //
 // Little-endian, fixed-width, 64-byte cache lines. Three kinds of memory (README.md draws them):
 //   control  one memfd, written by everybody attached: this file's records
@@ -19,7 +19,7 @@
 namespace sluice::shm {
 
 inline constexpr uint64_t kMagic = 0x00314543'49554c53ull;  // "SLUICE1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
 
 // ---- sizes --------------------------------------------------------------------------------------
 
@@ -41,11 +41,13 @@ struct Geometry {
   uint32_t channels;                // power of two
   uint32_t channel_cells;           // power of two; no channel's capacity can exceed it
   uint32_t inbox_cells;             // power of two
+  uint32_t groups;                  // power of two: groups with plain channels as members
+  uint32_t group_expiry_ms;         // how long a membership lives
   ClassCounts worker_blocks;
   ClassCounts other_blocks;  // of the master's arena and of a consumer's
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
-static_assert(sizeof(Geometry) == 72);
+static_assert(sizeof(Geometry) == 80);
 
 // ---- queues -------------------------------------------------------------------------------------
 
@@ -72,16 +74,14 @@ struct alignas(kLine) ProcessRecord {
   HalfWord number;    // worker 0.., consumer 0..: what `ps` shows
   HalfWord poisoned;  // its inbox is corrupt
   Word seen_deaths;   // a worker's: Header::deaths it has acted on (decisions.md 4)
-  Word
-      settled_deaths;  // a worker's: deaths whose unread messages of its were all handed back to it
+  Word settled_deaths;  // a worker's: deaths whose unread messages it was all handed back
   HalfWord used_slots;  // a worker's: connection slots ever opened; bounds recovery's walk
   HalfWord reserved;
   Word heartbeat_ms;
   // its own line: sleepers and ringers write it
   alignas(kLine) HalfWord doorbell;  // kAsleep bits; also the futex
   HalfWord doorbell_reserved;
-  // blocks of each class ever used in its arena: bounds recovery's walk; written by the arena's
-  // process
+  // blocks of each class ever used in its arena, by its own process: bounds recovery's walk
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
 };
 static_assert(sizeof(ProcessRecord) == 3 * kLine);
@@ -166,7 +166,9 @@ struct Offsets {
   uint64_t free_cells;  // Word[processes][free_cells_per_process]: for each class of the arena, its
                         // block count rounded up to a power of two
   uint64_t envelopes;   // Envelope[processes << block_bits]
-  uint64_t total;       // bytes of the segment
+  uint64_t groups;         // GroupRecord[groups], see group_layout.h
+  uint64_t group_members;  // Word[groups][channels]
+  uint64_t total;          // bytes of the segment
   friend bool operator==(const Offsets&, const Offsets&) = default;
 };
 
@@ -188,8 +190,7 @@ struct alignas(kLine) Header {
 };
 static_assert(sizeof(Header) == 6 * kLine);
 
-// Bits of a block index that number the block within its arena: enough for the larger kind of
-// arena.
+// Bits of a block index that number the block within its arena: enough for the larger kind.
 [[nodiscard]] uint32_t block_bits(const Geometry& geometry) noexcept;
 // Cells of a process's free queues, all classes together: of the larger kind of arena.
 [[nodiscard]] uint64_t free_cells_per_process(const Geometry& geometry) noexcept;

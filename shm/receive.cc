@@ -18,11 +18,6 @@ uint64_t generation_now(const PayloadHeader* place) noexcept {
   return std::atomic_ref<uint64_t>(const_cast<uint64_t&>(place->generation)).load(relaxed);
 }
 
-bool is_intact(const Taken& taken) noexcept {
-  std::atomic_thread_fence(acquire);  // [I]
-  return generation_now(taken.place) == taken.header.generation;
-}
-
 void set_bit(ProcessSet& set, ProcessIndex process, bool on) noexcept {
   const uint64_t mask = uint64_t{1} << (process % 64);
   Word& word = set.words[process / 64];
@@ -34,6 +29,11 @@ void set_bit(ProcessSet& set, ProcessIndex process, bool on) noexcept {
 }
 
 }  // namespace
+
+bool is_intact(const Taken& taken) noexcept {
+  std::atomic_thread_fence(acquire);  // [I]
+  return generation_now(taken.place) == taken.header.generation;
+}
 
 // ---- Delivery -----------------------------------------------------------------------------------
 
@@ -185,6 +185,12 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
     return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
   }
   return std::nullopt;
+}
+
+std::optional<Delivery> ChannelLayer::try_receive_from_inbox() noexcept {
+  Taken taken;
+  if (!take(inbox_, nullptr, segment_.process(me_.index)->poisoned, taken)) return std::nullopt;
+  return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
 }
 
 std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept {

@@ -127,6 +127,7 @@ void Recovery::on_death(ProcessName dead) {
   death.number = segment.header().deaths.fetch_add(1, acq_rel) + 1;  // pairs with seen_deaths
   ++totals_.deaths;
   layer_.channels().recover(dead.index);
+  layer_.groups().recover(dead.index);
   const uint64_t bit = uint64_t{1} << (dead.index % 64);
   for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
     ChannelRecord& record = *segment.channel(channel);
@@ -136,6 +137,7 @@ void Recovery::on_death(ProcessName dead) {
   }
   if (segment.is_worker(dead.index)) close_connections(dead);
   sweep(death);
+  drop_holders(death);  // behind the sweep: what is no notice any more is none by its stamp
   deaths_.push_back(std::move(death));
   ring_all();
 }
@@ -186,6 +188,10 @@ void Recovery::sweep(Death& death) {
             layer_.pool().free_taken(first + number);
             ++totals_.freed;
           }
+          continue;
+        }
+        if (stamp.state() == BlockState::kShared) {
+          death.shared.push_back(first + number);
           continue;
         }
         if (stamp.owner() != dead) continue;
@@ -261,8 +267,9 @@ std::vector<ProcessName> Recovery::advance() {
   for (auto death = deaths_.begin(); death != deaths_.end();) {
     std::erase_if(death->unreturned,
                   [this](BlockIndex block) { return hand_back(block, Returned::kTaken); });
+    drop_holders(*death);
     const bool settled = settle_inbox(*death, blocked) && death->unreturned.empty();
-    if (settled && nothing_left(death->name)) {
+    if (settled && nothing_left(*death)) {
       layer_.processes().set_free(death->name);
       freed.push_back(death->name);
       death = deaths_.erase(death);
@@ -295,6 +302,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
     if (back) {
       if (death.kept.insert(block).second) death.unread.push_back(block);
     } else {
+      drop_bit_of_notice(block, death.name.index);
       layer_.pool().free_taken(block);
       ++totals_.freed;
     }
@@ -354,18 +362,22 @@ bool Recovery::is_stray(const Envelope& envelope, Stamp stamp, bool published,
     case BlockState::kQueued:
     case BlockState::kWithdrawn:
       return !somebodys && !published;
+    case BlockState::kShared:
+      return false;  // drop_holders() decides
   }
   return true;
 }
 
 // R3: no block of its arena is in anybody's hands or on its way.
-bool Recovery::nothing_left(ProcessName name) {
+bool Recovery::nothing_left(Death& death) {
+  const ProcessName name = death.name;
   const Segment& segment = layer_.segment();
   for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
     if (segment.channel(channel)->truth.load(acquire) == 0) continue;  // never used
     static_cast<void>(layer_.free_withdrawn(segment.channel_queue(channel)));
   }
   Published published(segment);
+  death.shared.clear();
   bool nothing = true;
   const ClassCounts& counts = segment.blocks_of(name.index);
   for (uint32_t c = 0; c < kClasses; ++c) {
@@ -376,6 +388,11 @@ bool Recovery::nothing_left(ProcessName name) {
       Envelope& envelope = *segment.envelope(first + number);
       const Stamp stamp{envelope.stamp.load(acquire)};
       if (stamp.state() == BlockState::kFree) continue;
+      if (stamp.state() == BlockState::kShared) {  // one that advance() does not know was scribbled
+        death.shared.push_back(first + number);
+        nothing = false;
+        continue;
+      }
       const uint32_t queue = envelope.queue.load(relaxed);
       const bool waits = stamp.state() == BlockState::kQueued || stamp.state() == BlockState::kWithdrawn;
       const bool stands = waits && published.holds(queue, first + number);

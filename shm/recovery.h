@@ -11,6 +11,8 @@
 //     names, was scribbled: it is made free.
 // R4  Whatever the words of others say, each call ends: what it walks is bounded by the geometry, and
 //     what it keeps by the number of blocks.
+// R5  Of shared payloads it takes away the bits of dead workers, and of a dead sender's those that no
+//     living notice names (shares.h).
 #pragma once
 
 #include <unordered_set>
@@ -63,14 +65,18 @@ class Recovery {
     std::vector<BlockIndex> unread;  // of the dead inbox, in our hands until their worker has seen
     std::unordered_set<BlockIndex> kept;  // the same: a scribbler may put a block there again
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
+    std::vector<BlockIndex> shared;      // payloads it sent to groups, and workers still hold
   };
   void sweep(Death& death);
   void take_back(Death& death, BlockIndex block, uint32_t arena, QueueKind from);
   void close_connections(ProcessName dead);
   void free_all_in(OwnerQueue queue, uint32_t most);
+  // -- shared payloads, in recovery_shares.cc
+  void drop_holders(Death& death);
+  void drop_bit_of_notice(BlockIndex block, ProcessIndex worker);
   // True when every living worker has its own back.
   [[nodiscard]] bool settle_inbox(Death& death, std::vector<bool>& blocked);
-  [[nodiscard]] bool nothing_left(ProcessName name);
+  [[nodiscard]] bool nothing_left(Death& death);
   [[nodiscard]] bool is_stray(const Envelope& envelope, Stamp stamp, bool published,
                               ProcessIndex dead) const;
   [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full

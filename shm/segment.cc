@@ -153,4 +153,13 @@ ProcessRecord* Segment::process(uint32_t index) const noexcept {
   return index < geometry_.processes ? at<ProcessRecord>(offsets_.processes) + index : nullptr;
 }
 
+GroupRecord* Segment::group(uint32_t index) const noexcept {
+  return index < geometry_.groups ? at<GroupRecord>(offsets_.groups) + index : nullptr;
+}
+
+Word* Segment::group_member(uint32_t group, uint32_t channel) const noexcept {
+  if (group >= geometry_.groups || channel >= geometry_.channels) return nullptr;
+  return at<Word>(offsets_.group_members) + uint64_t{group} * geometry_.channels + channel;
+}
+
 }  // namespace sluice::shm

@@ -10,6 +10,7 @@
 
 #include "protocol/result.h"
 #include "shm/fd.h"
+#include "shm/group_layout.h"
 #include "shm/layout.h"
 #include "shm/owner_queue.h"
 
@@ -56,6 +57,9 @@ class Segment {
   [[nodiscard]] uint32_t directory_size() const noexcept { return 2 * geometry_.channels; }
   [[nodiscard]] ReadyBitmap* ready(ProcessIndex worker) const noexcept;
   [[nodiscard]] ConnectionRecord* connection(ProcessIndex worker, uint32_t slot) const noexcept;
+  [[nodiscard]] GroupRecord* group(uint32_t index) const noexcept;
+  // When a channel's membership of a group ends; null when there is no such group or channel.
+  [[nodiscard]] Word* group_member(uint32_t group, uint32_t channel) const noexcept;
   [[nodiscard]] Envelope* envelope(BlockIndex block) const noexcept;
   [[nodiscard]] SegmentStamps stamps() const noexcept {
     return {at<Envelope>(offsets_.envelopes), block_count_};

@@ -36,6 +36,23 @@ bool count_queue(const Segment& segment, uint32_t id,
   return sound;
 }
 
+bool lives(const Segment& segment, uint32_t row) {
+  const ProcessRecord* process = segment.process(row);
+  return process != nullptr && static_cast<ProcessState>(static_cast<uint32_t>(
+                                   process->life.load(acquire))) == ProcessState::kLive;
+}
+
+// A shared payload is held by somebody, and only by living workers (shares.h).
+std::string problem_of_shared(const Segment& segment, BlockIndex block) {
+  uint32_t holders = 0;
+  for (uint32_t row = 2; segment.is_worker(row); ++row) {
+    if (!holds(segment, block, static_cast<ProcessIndex>(row))) continue;
+    if (!lives(segment, row)) return name_block(block) + " is shared with nobody living";
+    ++holders;
+  }
+  return holders == 0 ? name_block(block) + " is shared with nobody" : std::string();
+}
+
 }  // namespace
 
 bool Segment::verify(std::string& problem) const {
@@ -70,14 +87,11 @@ bool Segment::verify(std::string& problem) const {
     if (place.number >= process(place.arena)->used_blocks[place.size_class].load(acquire)) continue;
     const Envelope& line = *envelope(block);
     const Stamp stamp{line.stamp.load(acquire)};
-    const ProcessRecord* owner = process(stamp.owner());
-    const bool lives = owner != nullptr && static_cast<ProcessState>(static_cast<uint32_t>(
-                                               owner->life.load(acquire))) == ProcessState::kLive;
     switch (stamp.state()) {
       case BlockState::kFree:
         break;
       case BlockState::kOwned:
-        if (!lives) problem = name_block(block) + " is in the hands of nobody living";
+        if (!lives(*this, stamp.owner())) problem = name_block(block) + " is in the hands of nobody living";
         break;
       case BlockState::kQueued:
       case BlockState::kWithdrawn:
@@ -89,6 +103,9 @@ bool Segment::verify(std::string& problem) const {
         if (!headed) problem = name_block(block) + " is a link without a head";
         break;
       }
+      case BlockState::kShared:
+        problem = problem_of_shared(*this, block);
+        break;
       default:
         problem = name_block(block) + " has a state that is none";
     }

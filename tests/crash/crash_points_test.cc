@@ -49,6 +49,7 @@ struct Stage {
   Recovery recovery{master.layer};
   ConnectionSlots slots{world.segment(), worker.layer.me()};
   uint32_t channel = worker.layer.channels().open("http.request").value();
+  uint32_t notices = worker.layer.channels().open("group.send").value();
   uint32_t lives = 0;
 
   // Returns true when the child was killed, false when it came to the end of its life.
@@ -99,12 +100,30 @@ struct Stage {
       std::vector<Delivery> kept;
       for (int i = 0; i < 2; ++i) kept.push_back(std::move(me.layer.try_receive().value()));
       static_cast<void>(me.layer.claim(100).value());
+      if (!say(me, "one that some will hear").ok()) std::abort();
       if (!me.send_to(name, "to itself").ok()) std::abort();
-      kill(getpid(), SIGKILL);
+      chosen_point = "shared_stamped";  // with a message to a group that nobody was told of
+      times_left = 1;
+      static_cast<void>(say(me, "one that nobody will hear"));
+      std::abort();
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
     return name;
+  }
+
+  Result<GroupSent> say(Member& me, std::string_view text) {
+    Result<Claim> claim = me.write(text);
+    if (!claim.ok()) return claim.error();
+    return me.layer.send_to_group("everybody", *claim, text.size(), notices);
+  }
+
+  // What a worker does with one message, a group's or another.
+  static void take(Member& me, const Delivery& delivery) {
+    const std::optional<SharedMessage> message = me.layer.read_shared(delivery);
+    if (!message) return;
+    CHECK(Member::text(message->message.content).starts_with("one that "));
+    CHECK(me.layer.let_go(*message));
   }
 
   // In the child: every way through the layer, twice.
@@ -133,6 +152,11 @@ struct Stage {
       me.layer.ring();
       while (me.layer.try_receive()) {
       }
+      // Names stay, of groups too: at most as many as there is room for, and for the dead's.
+      const std::string group = "group." + std::to_string((lives + round) % 3);
+      static_cast<void>(me.layer.groups().add(group, own, now_ms() + 60'000));
+      // Until no worker has room: then the sender takes its own bits away.
+      for (int i = 0; i < 20; ++i) static_cast<void>(say(me, "one that somebody hears"));
     }
   }
 
@@ -141,16 +165,14 @@ struct Stage {
     for (int turn = 0; turn < 20; ++turn) {
       for (Member* each : {&worker, &sleeper}) {
         world.segment().process(each->layer.me().index)->seen_deaths = world.segment().header().deaths.load();
-        while (each->layer.try_receive()) {
-        }
+        while (const auto delivery = each->layer.try_receive()) take(*each, *delivery);
       }
       while (worker.layer.try_receive_reply(slot)) {
       }
       // What nobody reads any more, a living consumer takes away.
       worker.layer.start_reading(channel);
       for (uint32_t c = 0; c < world.segment().geometry().channels; ++c) worker.layer.start_reading(c);
-      while (worker.layer.try_receive()) {
-      }
+      while (const auto delivery = worker.layer.try_receive()) take(worker, *delivery);
       worker.layer.stop_reading();
       static_cast<void>(recovery.advance());
     }
@@ -204,6 +226,62 @@ TEST_CASE("a process may die at every named point, any time it comes there") {
     }
     CHECK(killed > 0);  // else the life above never comes there
     stage.check_nothing_lost();
+  }
+}
+
+// A consumer speaks to a group; a worker that hears it is to die at the chosen point.
+struct Hall {
+  World world;
+  Member master{world, world.join(Role::kMaster)};
+  Member worker{world, world.join(Role::kWorker, 0)};
+  Member speaker{world, world.join(Role::kConsumer, 1)};
+  Recovery recovery{master.layer};
+  uint32_t notices = worker.layer.channels().open("group.send").value();
+
+  bool hear_and_die(const char* point, uint32_t times) {
+    const ProcessName victim = world.join(Role::kWorker, 1);
+    for (int i = 0; i < 4; ++i) {
+      Result<Claim> claim = speaker.write("one that two hear");
+      REQUIRE(claim.ok());
+      REQUIRE(speaker.layer.send_to_group("all", *claim, 17, notices).value().pushes == 2);
+    }
+    // The victim is the last to let go of half of them.
+    for (int i = 0; i < 2; ++i) Stage::take(worker, worker.layer.try_receive_from_inbox().value());
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      chosen_point = point;
+      times_left = times;
+      Member me(world, victim);
+      while (const auto delivery = me.layer.try_receive_from_inbox()) Stage::take(me, *delivery);
+      _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    recovery.on_death(victim);
+    for (int i = 0; i < 2; ++i) Stage::take(worker, worker.layer.try_receive_from_inbox().value());
+    for (int turn = 0; turn < 5; ++turn) {
+      world.segment().process(worker.layer.me().index)->seen_deaths = world.segment().header().deaths.load();
+      static_cast<void>(recovery.advance());
+    }
+    CHECK_FALSE(recovery.busy());
+    std::string problem;
+    CHECK_MESSAGE(world.segment().verify(problem), problem);
+    for (BlockIndex block = 0; block < world.segment().block_count(); ++block) {
+      const Stamp stamp{world.segment().envelope(block)->stamp.load()};
+      CHECK(stamp.state() != BlockState::kShared);
+    }
+    return WIFSIGNALED(status);
+  }
+};
+
+TEST_CASE("a worker may die at every point where it hears a group, and holds nothing afterwards") {
+  for (const char* point : {"pop_taken", "holder_dropped", "share_taken", "push_stamped", "push_published"}) {
+    CAPTURE(point);
+    Hall hall;
+    uint32_t times = 1;
+    while (hall.hear_and_die(point, times)) ++times;
+    CHECK(times > 2);
   }
 }
 

@@ -95,8 +95,9 @@ struct Member {
     if (!delivery) return std::nullopt;
     return text(*delivery);
   }
-  static std::string text(const shm::Delivery& delivery) {
-    return {reinterpret_cast<const char*>(delivery.content().data()), delivery.content().size()};
+  static std::string text(const shm::Delivery& delivery) { return text(delivery.content()); }
+  static std::string text(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
 
   WorldArenas source;

@@ -2,6 +2,7 @@
 #include "shm/layout.h"
 
 #include "shm/block_layout.h"
+#include "shm/group_layout.h"
 #include "tests/support/segment_fixture.h"  // before doctest: both have a CHECK
 
 #include <doctest/doctest.h>
@@ -24,12 +25,13 @@ TEST_CASE("a stamp is generation 40, owner 16, state 8 bits") {
   CHECK(Stamp::of(0xffffffffff, 1, BlockState::kOwned).next(2, BlockState::kQueued).generation() == 0);
 }
 
-TEST_CASE("records lie as version 1 of the layout has them") {
-  CHECK(kLayoutVersion == 1);
+TEST_CASE("records lie as version 2 of the layout has them") {
+  CHECK(kLayoutVersion == 2);
   CHECK(offsetof(Envelope, queue) == 8);
   CHECK(offsetof(Envelope, next) == 12);
   CHECK(offsetof(Envelope, head) == 16);
   CHECK(offsetof(Envelope, returned) == 20);
+  CHECK(offsetof(Envelope, holders) == 24);
   CHECK(offsetof(PayloadHeader, length) == 8);
   CHECK(offsetof(PayloadHeader, channel) == 12);
   CHECK(offsetof(PayloadHeader, expires_ms) == 16);
@@ -44,6 +46,7 @@ TEST_CASE("records lie as version 1 of the layout has them") {
   CHECK(offsetof(ChannelRecord, ends) == 9 * kLine);
   CHECK(offsetof(ConnectionRecord, head) == 64);
   CHECK(offsetof(ConnectionRecord, cells) == 128);
+  CHECK(offsetof(GroupRecord, name) == 16);
   CHECK(offsetof(Header, geometry) == 64);
   CHECK(offsetof(Header, offsets) == 192);
   CHECK(offsetof(Header, deaths) == 320);
@@ -55,7 +58,7 @@ TEST_CASE("the tables follow each other on whole lines and end with the segment"
 
   const uint64_t starts[] = {o.processes, o.inbox_ends, o.inbox_cells, o.directory,  o.channels,
                              o.channel_cells, o.ready,  o.connections, o.free_ends,  o.free_cells,
-                             o.envelopes,     o.total};
+                             o.envelopes,     o.groups, o.group_members, o.total};
   uint64_t last = sizeof(Header) - 1;
   for (const uint64_t start : starts) {
     CHECK(start % kLine == 0);
@@ -67,7 +70,9 @@ TEST_CASE("the tables follow each other on whole lines and end with the segment"
   CHECK(o.channel_cells - o.channels >= g.channels * sizeof(ChannelRecord));
   CHECK(o.free_ends - o.connections >=
         uint64_t{g.worker_processes} * g.connections_per_worker * sizeof(ConnectionRecord));
-  CHECK(o.total - o.envelopes >= (2 * 340 + 6 * 308) * sizeof(Envelope));
+  CHECK(o.groups - o.envelopes >= (2 * 340 + 6 * 308) * sizeof(Envelope));
+  CHECK(o.group_members - o.groups >= g.groups * sizeof(GroupRecord));
+  CHECK(o.total - o.group_members >= uint64_t{g.groups} * g.channels * sizeof(Word));
 }
 
 TEST_CASE("a hundred thousand connections fit in thirty-two megabytes") {
@@ -103,6 +108,13 @@ TEST_CASE("sizes that cannot be are refused") {
   CHECK(broken([](Geometry& g) { g.channel_cells = 3; }));
   CHECK(broken([](Geometry& g) { g.inbox_cells = 1; }));
   CHECK(broken([](Geometry& g) { g.inbox_cells = 1u << 31; }));
+  CHECK(broken([](Geometry& g) { g.groups = 0; }));
+  CHECK(broken([](Geometry& g) { g.groups = 3; }));
+  CHECK(broken([](Geometry& g) { g.group_expiry_ms = 0; }));
+  CHECK(broken([](Geometry& g) {
+    g.processes = kMaxProcesses;
+    g.worker_processes = kMostHolders + 1;
+  }));
   CHECK(broken([](Geometry& g) { g.worker_blocks[0] = 0; }));
   CHECK(broken([](Geometry& g) { g.other_blocks[5] = kHuge; }));
   // Block indices are 32 bits wide.
