@@ -12,6 +12,13 @@
 
 namespace sluice {
 
+// What became of a group's message at one of its members.
+enum class FrameOutcome : uint8_t {
+  kTaken,    // on its way to the client
+  kSlow,     // the client reads slowly: skipped
+  kClosing,  // no WebSocket, or one not open any more
+};
+
 class Conversation {
  public:
   virtual ~Conversation() = default;
@@ -29,6 +36,9 @@ class Conversation {
   // The slot was marked ready; its replies follow.
   virtual void on_ready() noexcept = 0;
   virtual void on_reply(const shm::Delivery& reply) noexcept = 0;
+  // A whole frame of a group's message; bytes may die on return. Only WebSockets are members.
+  [[nodiscard]] virtual bool takes_frames() const noexcept { return false; }
+  [[nodiscard]] virtual FrameOutcome take_frame(Bytes) noexcept { return FrameOutcome::kClosing; }
   // A message of ours came back: its taker died with it in hand, or never read it.
   virtual void on_returned(shm::Delivery& returned) noexcept = 0;
   // Processes died: Header::deaths is `deaths` now.

@@ -46,11 +46,17 @@ enum class Counter : uint8_t {
   kOversizedAnswers,
   kMisaddressed,
   kReceivesLost,
+  kTooManyGroups,
+  kGroupMessagesLost,
+  kGroupAnswersLost,
   // what was sent for the record
   kWithdrawn,
   kHttpDisconnects,
   kWebSocketDisconnects,
   kResent,
+  kGroupMessages,
+  kGroupFrames,
+  kGroupMembersFull,
   kCount,
 };
 inline constexpr size_t kCounters = static_cast<size_t>(Counter::kCount);
@@ -93,10 +99,16 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kOversizedAnswers, "oversized_answers", "over a limit: 502"},
     {Counter::kMisaddressed, "misaddressed", "names no connection of ours: dropped"},
     {Counter::kReceivesLost, "receives_lost", "in a dead consumer's hands"},
+    {Counter::kTooManyGroups, "too_many_groups", "a connection in as many as it may: not added"},
+    {Counter::kGroupMessagesLost, "group_messages_lost", "expired or overwritten before they were read"},
+    {Counter::kGroupAnswersLost, "group_answers_lost", "the members' names found no room: not told"},
     {Counter::kWithdrawn, "withdrawn", "taken back, the client had left"},
     {Counter::kHttpDisconnects, "http_disconnects", "sent"},
     {Counter::kWebSocketDisconnects, "websocket_disconnects", "sent"},
     {Counter::kResent, "resent", "receives and disconnects handed back by recovery and sent again"},
+    {Counter::kGroupMessages, "group_messages", "with members here, framed once each"},
+    {Counter::kGroupFrames, "group_frames", "of those, written to members"},
+    {Counter::kGroupMembersFull, "group_members_full", "of those, skipped: the member reads slowly"},
 }};
 
 constexpr bool counter_table_in_order() noexcept {

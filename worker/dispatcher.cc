@@ -12,7 +12,8 @@ uint64_t Dispatcher::deaths() const noexcept {
 }
 
 bool Dispatcher::anything_waiting() const noexcept {
-  return place_.slots.any_ready() || place_.layer.anything_waiting() || deaths() != seen_deaths_;
+  return place_.slots.any_ready() || place_.layer.anything_waiting() || groups_.busy() ||
+         deaths() != seen_deaths_;
 }
 
 void Dispatcher::drain() noexcept {
@@ -46,14 +47,15 @@ void Dispatcher::tell_seen() noexcept {
 }
 
 void Dispatcher::drain_inbox() noexcept {
-  for (uint32_t i = 0; i < limits::kInboxPerTurn; ++i) {
+  groups_.begin_turn();
+  for (uint32_t i = 0; i < limits::kInboxPerTurn && !groups_.busy(); ++i) {
     std::optional<shm::Delivery> delivery = place_.layer.try_receive();
     if (!delivery) return;
-    if (delivery->returned() == shm::Returned::kNo) {
-      place_.counters.add(Counter::kMisaddressed);  // nobody writes to a worker yet
-      continue;
+    if (delivery->returned() != shm::Returned::kNo) {
+      hand_back(*delivery);
+    } else if (!groups_.take(*delivery)) {
+      place_.counters.add(Counter::kMisaddressed);
     }
-    hand_back(*delivery);
   }
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "worker/connection.h"
+#include "worker/group_messages.h"
 #include "worker/workplace.h"
 
 namespace sluice {
@@ -17,7 +18,7 @@ namespace sluice {
 class Dispatcher {
  public:
   Dispatcher(Workplace& place, ConnectionTable& connections) noexcept
-      : place_(place), connections_(connections) {}
+      : place_(place), connections_(connections), groups_(place, connections) {}
 
   void drain() noexcept;
   // Something drain() would find.
@@ -35,6 +36,7 @@ class Dispatcher {
 
   Workplace& place_;
   ConnectionTable& connections_;
+  GroupMessages groups_;
   uint64_t seen_deaths_ = 0;
 };
 

@@ -202,6 +202,15 @@ void WebSocketConnection::send(const MessageView& message) noexcept {
   close(valid ? wanted : close_code::kInternalError, reason);
 }
 
+FrameOutcome WebSocketConnection::take_frame(Bytes frame) noexcept {
+  if (feed_ == nullptr || undecided_ != nullptr || session_.close_sent() || session_.closed()) {
+    return FrameOutcome::kClosing;
+  }
+  if (connection_.output_waiting() > limits::kOutputSoftBytes) return FrameOutcome::kSlow;
+  connection_.write(frame);
+  return FrameOutcome::kTaken;
+}
+
 // ---- ends ---------------------------------------------------------------------------------------
 
 void WebSocketConnection::close(uint16_t code, std::string_view reason) noexcept {
@@ -243,6 +252,7 @@ void WebSocketConnection::on_gone() noexcept { end_feed(kAbnormal, {}); }
 void WebSocketConnection::end_feed(uint16_t code, std::string_view reason) noexcept {
   if (feed_ == nullptr) return;
   place_.retries.remove(*this);
+  place_.groups.leave(connection_.slot());
   connection_.give_up_slot();
   feed_->end(code, reason);
   place_.departures.add(std::move(feed_));

@@ -49,7 +49,11 @@ Channels open_channels(shm::ChannelLayer& layer) {
           .http_disconnect = open_channel(layer, "http.disconnect"),
           .websocket_connect = open_channel(layer, "websocket.connect"),
           .websocket_receive = open_channel(layer, "websocket.receive"),
-          .websocket_disconnect = open_channel(layer, "websocket.disconnect")};
+          .websocket_disconnect = open_channel(layer, "websocket.disconnect"),
+          .group_add = open_channel(layer, "group.add"),
+          .group_discard = open_channel(layer, "group.discard"),
+          .group_list = open_channel(layer, "group.list"),
+          .group_send = open_channel(layer, "group.send")};
 }
 
 // What settings, slots and descriptors all allow.

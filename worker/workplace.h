@@ -13,6 +13,7 @@
 #include "worker/deadlines.h"
 #include "worker/departures.h"
 #include "worker/exchange.h"
+#include "worker/groups.h"
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
 #include "worker/retries.h"
@@ -27,6 +28,7 @@ namespace sluice {
 struct Channels {
   uint32_t http_request, http_request_body, http_disconnect;
   uint32_t websocket_connect, websocket_receive, websocket_disconnect;
+  uint32_t group_add, group_discard, group_list, group_send;  // logical: only inboxes carry them
 };
 
 // Both ends of a connection, as META and ASGI name them.
@@ -53,6 +55,7 @@ struct Workplace {
   Deadlines deadlines;
   Retries retries;
   Departures departures;
+  Groups groups;
   FreeList<Exchange> exchanges;
   FreeList<IncomingBody> bodies;
 
