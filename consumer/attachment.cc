@@ -114,8 +114,11 @@ void Attachment::leave() noexcept {
       if (!request.in_message) layer_.free_block(request.block);
       return true;
     });
+    kept_.clear();
     ring();
   }
+  for (shm::Delivery& kept : kept_) static_cast<void>(kept.keep());  // not ours to free in a child
+  kept_.clear();
   left_ = true;
   control_.reset();
 }
@@ -151,9 +154,17 @@ const Attachment::KnownChannel* Attachment::known_channel(uint32_t channel) noex
 
 Result<Message> Attachment::take() noexcept {
   for (;;) {
-    std::optional<shm::Delivery> delivery = layer_.try_receive();
+    std::optional<shm::Delivery> delivery;
+    if (kept_.empty()) {
+      delivery = layer_.try_receive();
+    } else {
+      delivery = std::move(kept_.front());
+      kept_.pop_front();
+    }
     if (!delivery) return Error::kTimedOut;
     if (delivery->returned() != shm::Returned::kNo) continue;  // ours, and its reader died
+    // An answer about a group that was not waited for to the end.
+    if (group_channels_ && delivery->header().channel == group_channels_->list) continue;
     const KnownChannel* channel = known_channel(delivery->header().channel);
     const auto fields = MessageView::parse(delivery->content());
     if (channel == nullptr || !fields.ok() || !note(*delivery, channel->kind)) {
@@ -295,19 +306,25 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
       ring_soon();
       return sent;
     }
-    const bool full = sent.error() == Error::kChannelFull || sent.error() == Error::kOutOfBlocks;
-    if (!full || wait.count() <= 0) return sent;
-
-    ring();  // what fills it may be what we did not ring for
-    const uint64_t now = shm::now_ns();
-    if (deadline == 0) deadline = now + static_cast<uint64_t>(wait.count());
-    if (now >= deadline) return sent;
-    // A ring for a message that came in ends the sleep early; receive() looks before it sleeps.
-    doorbell_.fall_asleep_in_futex();
-    doorbell_.sleep_in_futex(std::chrono::nanoseconds(std::min(deadline - now, kLookAgainNs)));
-    ++sleeps_;
+    if (!wait_for_room(sent.error(), wait, deadline)) return sent;
     if (!length.ok()) length = write(claim, writer);
   }
+}
+
+bool Attachment::wait_for_room(Error missing, std::chrono::nanoseconds wait,
+                               uint64_t& deadline) noexcept {
+  const bool full = missing == Error::kChannelFull || missing == Error::kOutOfBlocks;
+  if (!full || wait.count() <= 0) return false;
+
+  ring();  // what fills it may be what we did not ring for
+  const uint64_t now = shm::now_ns();
+  if (deadline == 0) deadline = now + static_cast<uint64_t>(wait.count());
+  if (now >= deadline) return false;
+  // A ring for a message that came in ends the sleep early; receive() looks before it sleeps.
+  doorbell_.fall_asleep_in_futex();
+  doorbell_.sleep_in_futex(std::chrono::nanoseconds(std::min(deadline - now, kLookAgainNs)));
+  ++sleeps_;
+  return true;
 }
 
 void Attachment::ring_soon() noexcept {

@@ -14,6 +14,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -52,6 +53,18 @@ class Attachment {
 
   [[nodiscard]] Result<void> send(const Destination& to, const MessageWriter& writer,
                                   std::chrono::nanoseconds wait) noexcept;
+
+  // -- groups, in groups.cc
+  enum class Membership : uint8_t { kAdd, kDiscard };
+  [[nodiscard]] Result<void> change_group(std::string_view group, const Destination& member,
+                                          Membership change,
+                                          std::chrono::nanoseconds wait) noexcept;
+  [[nodiscard]] Result<std::vector<std::string>> group_members(std::string_view group,
+                                                               uint64_t deadline_ns);
+  [[nodiscard]] Result<shm::GroupSent> send_to_group(std::string_view group,
+                                                     const MessageWriter& writer,
+                                                     std::chrono::nanoseconds wait) noexcept;
+
   void ring() noexcept;
   [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
   [[nodiscard]] size_t open_requests() const noexcept { return open_.size(); }
@@ -71,6 +84,11 @@ class Attachment {
     uint32_t channel = shm::kNoChannel;
   };
 
+  // The logical channels of what workers are told about groups, by index.
+  struct GroupChannels {
+    uint32_t add, discard, list, send;
+  };
+
   [[nodiscard]] static uint32_t forks_seen() noexcept;
   [[nodiscard]] const KnownChannel* known_channel(uint32_t channel) noexcept;
   [[nodiscard]] Result<Message> take() noexcept;
@@ -85,6 +103,15 @@ class Attachment {
   [[nodiscard]] Result<Resolved> resolve(const Destination& to) noexcept;
   [[nodiscard]] Result<size_t> write(shm::Claim& claim, const MessageWriter& writer) noexcept;
   [[nodiscard]] Result<void> publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept;
+  // Sleeps a little for room, until `wait` is over. False: it is, or room is not what was missing.
+  [[nodiscard]] bool wait_for_room(Error missing, std::chrono::nanoseconds wait,
+                                   uint64_t& deadline) noexcept;
+  [[nodiscard]] Result<GroupChannels> group_channels() noexcept;
+  [[nodiscard]] Result<void> change_channel(std::string_view group, std::string_view channel,
+                                            Membership change) noexcept;
+  [[nodiscard]] Result<void> tell_worker(shm::ProcessName worker, shm::Route route,
+                                         const MessageWriter& writer) noexcept;
+  void sleep_for_inbox(uint64_t deadline_ns) noexcept;
   void end_request(OpenRequest* request) noexcept;
   void ring_soon() noexcept;
 
@@ -99,6 +126,10 @@ class Attachment {
   shm::Fd epoll_;  // bell and control socket as one descriptor
   OpenRequests open_;
   std::vector<KnownChannel> channels_;  // by channel index
+
+  std::optional<GroupChannels> group_channels_;
+  std::deque<shm::Delivery> kept_;  // came in while answers about groups were waited for
+  int64_t group_requests_ = 0;
 
   size_t handles_ = 1;
   bool left_ = false;

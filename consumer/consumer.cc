@@ -168,6 +168,35 @@ Result<void> Consumer::send_message(const Destination& to, const MessageWriter& 
   return attachment_->send(to, writer, wait);
 }
 
+Result<void> Consumer::group_add(std::string_view group, const Destination& member,
+                                 std::chrono::nanoseconds wait) noexcept {
+  if (!attached()) return Error::kDetached;
+  return attachment_->change_group(group, member, Attachment::Membership::kAdd, wait);
+}
+
+Result<void> Consumer::group_discard(std::string_view group, const Destination& member,
+                                     std::chrono::nanoseconds wait) noexcept {
+  if (!attached()) return Error::kDetached;
+  return attachment_->change_group(group, member, Attachment::Membership::kDiscard, wait);
+}
+
+Result<std::vector<std::string>> Consumer::group_members(
+    std::string_view group, std::chrono::nanoseconds timeout) noexcept {
+  if (!attached()) return Error::kDetached;
+  try {
+    return attachment_->group_members(group,
+                                      shm::now_ns() + static_cast<uint64_t>(timeout.count()));
+  } catch (const std::bad_alloc&) {
+    return Error::kOutOfBlocks;
+  }
+}
+
+Result<GroupSent> Consumer::send_to_group(std::string_view group, const MessageWriter& writer,
+                                          std::chrono::nanoseconds wait) noexcept {
+  if (!attached()) return Error::kDetached;
+  return attachment_->send_to_group(group, writer, wait);
+}
+
 void Consumer::flush() noexcept {
   if (attached()) attachment_->ring();
 }

@@ -18,11 +18,17 @@
 #include <chrono>
 #include <initializer_list>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "consumer/message.h"
 
 namespace sluice {
+
+// What a group send came to: pushes made, who got a copy, who had no room and was skipped. What becomes
+// of the message at each member its worker counts.
+using GroupSent = shm::GroupSent;
 
 // What a consumer saw; since it attached.
 struct ConsumerCounts {
@@ -117,6 +123,32 @@ class Consumer {
                                                                      const Write& write,
                                                                      size_t expected_bytes = 0)
   noexcept { return send(message, write, expected_bytes); }
+
+  // -- groups. Members are WebSockets, by their reply channel or by a message about them, and plain
+  // channels. Adding twice is adding once; a membership ends when it is discarded, with its
+  // connection, or after the gateway's --group-expiry. kChannelNameInvalid, kConnectionGone,
+  // kChannelTableFull; kChannelFull, kOutOfBlocks where `wait` was not enough.
+  Result<void> group_add(std::string_view group, const Destination& member,
+                         std::chrono::nanoseconds wait = kWait) noexcept;
+  // Says nothing where there was no such member.
+  Result<void> group_discard(std::string_view group, const Destination& member,
+                             std::chrono::nanoseconds wait = kWait) noexcept;
+  // The names of all members, in no order: every worker is asked. kTimedOut: not all answered. What
+  // else comes in meanwhile is kept for receive().
+  [[nodiscard]] Result<std::vector<std::string>> group_members(
+      std::string_view group, std::chrono::nanoseconds timeout = kWait) noexcept;
+  // To every member, in the order of our sends. WebSockets understand `content` and `binary`. Never
+  // waits for a member: one that is full is skipped; `wait` is for blocks of our own.
+  Result<GroupSent> group_send(std::string_view group, Fields fields,
+                               std::chrono::nanoseconds wait = kWait) noexcept {
+    return send_to_group(group, MessageWriter(std::span(fields.begin(), fields.size())), wait);
+  }
+  template <class Write>
+  requires std::invocable<const Write&, Encoder&> Result<GroupSent> group_send(
+      std::string_view group, const Write& write, size_t expected_bytes = 0,
+      std::chrono::nanoseconds wait = kWait)
+  noexcept { return send_to_group(group, MessageWriter(write, expected_bytes), wait); }
+
   // Rings everybody who sleeps on what was sent (N3).
   void flush() noexcept;
 
@@ -130,6 +162,8 @@ class Consumer {
   explicit Consumer(Attachment* attachment) noexcept : attachment_(attachment) {}
   Result<void> send_message(const Destination& to, const MessageWriter& writer,
                             std::chrono::nanoseconds wait) noexcept;
+  Result<GroupSent> send_to_group(std::string_view group, const MessageWriter& writer,
+                                  std::chrono::nanoseconds wait) noexcept;
 
   Attachment* attachment_;  // null: detached. Messages keep it alive
 };

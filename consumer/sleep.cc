@@ -84,7 +84,7 @@ bool Attachment::arm() noexcept {
   layer_.wait_on_channels();
   doorbell_.fall_asleep_in_poll();
   armed_ = true;
-  if (!layer_.anything_waiting()) return true;  // Z1
+  if (kept_.empty() && !layer_.anything_waiting()) return true;  // Z1
   disarm();
   return false;
 }

@@ -1,0 +1,186 @@
+// consumer/groups.cc -- groups, as an attachment has them: workers are told who is a member, and asked.
+//
+// G1  A connection's worker keeps its memberships, and hears of them in its inbox: so what one consumer
+//     adds, sends and discards takes effect in that order. Plain channels are members in the segment.
+// G2  Answers come to our inbox. What else lies there meanwhile is in our hands until receive() gives
+//     it out.
+#include <algorithm>
+#include <array>
+
+#include "consumer/attachment.h"
+#include "protocol/limits.h"
+#include "shm/clock.h"
+
+namespace sluice {
+
+Result<Attachment::GroupChannels> Attachment::group_channels() noexcept {
+  if (group_channels_) return *group_channels_;
+  constexpr std::string_view kNames[] = {"group.add", "group.discard", "group.list", "group.send"};
+  std::array<uint32_t, 4> opened{};
+  for (size_t i = 0; i < opened.size(); ++i) {
+    const auto channel = layer_.channels().open(kNames[i]);
+    if (!channel.ok()) return channel.error();
+    opened[i] = *channel;
+  }
+  group_channels_ = {opened[0], opened[1], opened[2], opened[3]};
+  return *group_channels_;
+}
+
+Result<void> Attachment::tell_worker(shm::ProcessName worker, shm::Route route,
+                                     const MessageWriter& writer) noexcept {
+  shm::Claim claim;
+  const auto length = write(claim, writer);
+  if (!length.ok()) return length.error();
+  const auto sent = layer_.send_to(worker, claim, *length, route);
+  if (!sent.ok()) return sent.error();
+  ++sent_;
+  return {};
+}
+
+// ---- membership ---------------------------------------------------------------------------------
+
+Result<void> Attachment::change_group(std::string_view group, const Destination& member,
+                                      Membership change, std::chrono::nanoseconds wait) noexcept {
+  if (!valid_group_name(group)) return Error::kChannelNameInvalid;
+  ReplyAddress address = member.address();
+  if (!member.name().empty()) {
+    const auto parsed = parse_reply_channel(member.name());
+    if (!parsed) return change_channel(group, member.name(), change);
+    address = *parsed;
+  }
+  if (address.worker == 0 || address.ordinal != 0) return Error::kChannelNameInvalid;
+  const auto channels = group_channels();
+  if (!channels.ok()) return channels.error();
+  const bool adds = change == Membership::kAdd;
+  const shm::Route route{.channel = adds ? channels->add : channels->discard, .about = address};
+  const auto name = [&](Encoder& encoder) { encoder.key("group").text(group); };
+  uint64_t deadline = 0;
+  for (;;) {
+    if (!shm::find_connection(segment_, address).ok()) {
+      if (adds) return Error::kConnectionGone;
+      return {};
+    }
+    const Result<void> told = tell_worker({address.worker, address.incarnation}, route,
+                                          MessageWriter(name, group.size() + 16));
+    if (told.ok()) {
+      ring_soon();
+      return {};
+    }
+    if (told.error() == Error::kReaderGone) {  // then its connections are gone, too
+      if (adds) return Error::kConnectionGone;
+      return {};
+    }
+    if (!wait_for_room(told.error(), wait, deadline)) return told;
+  }
+}
+
+Result<void> Attachment::change_channel(std::string_view group, std::string_view channel,
+                                        Membership change) noexcept {
+  if (change == Membership::kDiscard) {
+    if (const auto known = layer_.channels().find(channel)) layer_.groups().discard(group, *known);
+    return {};
+  }
+  const auto opened = layer_.channels().open(channel);
+  if (!opened.ok()) return opened.error();
+  return layer_.groups().add(group, *opened, shm::now_ms() + segment_.geometry().group_expiry_ms);
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+Result<shm::GroupSent> Attachment::send_to_group(std::string_view group, const MessageWriter& writer,
+                                                 std::chrono::nanoseconds wait) noexcept {
+  if (!valid_group_name(group)) return Error::kChannelNameInvalid;
+  const auto channels = group_channels();
+  if (!channels.ok()) return channels.error();
+  uint64_t deadline = 0;
+  for (;;) {
+    shm::Claim claim;
+    const auto length = write(claim, writer);
+    Result<shm::GroupSent> sent =
+        length.ok() ? layer_.send_to_group(group, claim, *length, channels->send) : length.error();
+    if (sent.ok()) {
+      ++sent_;
+      ring_soon();
+      return sent;
+    }
+    if (!wait_for_room(sent.error(), wait, deadline)) return sent;
+  }
+}
+
+// ---- asking -------------------------------------------------------------------------------------
+
+Result<std::vector<std::string>> Attachment::group_members(std::string_view group,
+                                                           uint64_t deadline_ns) {
+  if (!valid_group_name(group)) return Error::kChannelNameInvalid;
+  const auto channels = group_channels();
+  if (!channels.ok()) return channels.error();
+  std::vector<std::string> names;
+  layer_.groups().for_each_member(group, shm::now_ms(), [&](uint32_t channel) {
+    names.push_back(layer_.channels().name_of(channel));
+  });
+
+  const int64_t request = ++group_requests_;
+  const auto question = [&](Encoder& encoder) {
+    encoder.key("group").text(group).key("request").integer(request);
+    encoder.key("incarnation").integer(layer_.me().incarnation);
+  };
+  std::vector<shm::ProcessName> asked;
+  for (uint32_t row = 2; segment_.is_worker(row); ++row) {
+    const auto worker = layer_.processes().living(static_cast<shm::ProcessIndex>(row));
+    if (!worker) continue;
+    const MessageWriter writer(question, group.size() + 48);
+    uint64_t deadline = deadline_ns;
+    Result<void> told = tell_worker(*worker, {.channel = channels->list}, writer);
+    while (!told.ok() && wait_for_room(told.error(), std::chrono::nanoseconds(1), deadline)) {
+      told = tell_worker(*worker, {.channel = channels->list}, writer);
+    }
+    if (told.ok()) {
+      asked.push_back(*worker);
+    } else if (told.error() != Error::kReaderGone) {
+      return told.error() == Error::kChannelFull ? Error::kTimedOut : told.error();
+    }
+  }
+  ring();
+
+  while (!asked.empty()) {
+    std::optional<shm::Delivery> delivery = layer_.try_receive_from_inbox();
+    if (!delivery) {
+      std::erase_if(asked, [this](shm::ProcessName worker) {
+        return !layer_.processes().is_live(worker);  // and its members are gone with it
+      });
+      if (asked.empty()) break;
+      if (shm::now_ns() >= deadline_ns) return Error::kTimedOut;
+      sleep_for_inbox(deadline_ns);
+      continue;
+    }
+    if (delivery->header().channel != channels->list) {
+      kept_.push_back(std::move(*delivery));  // G2
+      continue;
+    }
+    const auto answer = MessageView::parse(delivery->content());
+    if (!answer.ok() || answer->integer("request") != request) continue;  // of an earlier question
+    if (const auto members = answer->find("members")) {
+      for (const ValueView member : *members) names.emplace_back(member.text().value_or(""));
+    }
+    if (answer->boolean("more_content")) continue;
+    std::erase_if(asked, [&](shm::ProcessName worker) {
+      return worker.index == delivery->header().sender;
+    });
+  }
+  return names;
+}
+
+void Attachment::sleep_for_inbox(uint64_t deadline_ns) noexcept {
+  doorbell_.fall_asleep_in_futex();
+  if (!segment_.inbox(layer_.me().index).empty()) {
+    doorbell_.stay_awake();
+    return;
+  }
+  const uint64_t now = shm::now_ns();
+  const uint64_t most = std::chrono::nanoseconds(limits::kBoundedSleep).count();
+  doorbell_.sleep_in_futex(
+      std::chrono::nanoseconds(std::min(deadline_ns - std::min(now, deadline_ns), most)));
+  ++sleeps_;
+}
+
+}  // namespace sluice
