@@ -1,0 +1,69 @@
+"""tests/blackbox/crowd.py -- thousands of WebSockets that only listen, in one process, over epoll."""
+
+import select
+import socket
+import time
+
+from support.waiting import SLOWNESS
+
+AT_ONCE = 500  # handshakes under way
+
+
+class Crowd:
+    """Connections that are opened together, and together wait for the same message."""
+
+    def __init__(self, gateway, number, target):
+        self._address = (gateway.host, gateway.port)
+        self._request = (f"GET {target} HTTP/1.1\r\nHost: crowd\r\nUpgrade: websocket\r\n"
+                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+        self._epoll = select.epoll()
+        self._received = {}
+        self._sockets = {}
+        self._open(number)
+
+    def _open(self, number):
+        """Opens so many, a few hundred at a time; each has its 101 at the end."""
+        while len(self._sockets) < number:
+            batch = []
+            for _ in range(min(AT_ONCE, number - len(self._sockets))):
+                one = socket.create_connection(self._address, 10 * SLOWNESS)
+                one.sendall(self._request)
+                self._sockets[one.fileno()] = one
+                batch.append(one)
+            for one in batch:
+                answer = b""
+                while b"\r\n\r\n" not in answer:
+                    piece = one.recv(4096)
+                    assert piece, "closed before the handshake's answer"
+                    answer += piece
+                head, _, rest = answer.partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 101 "), head
+                self._received[one.fileno()] = rest
+                self._epoll.register(one, select.EPOLLIN)
+
+    def __len__(self):
+        return len(self._sockets)
+
+    def wait_for_all(self, expected, seconds=30.0):
+        """Waits until every connection has received exactly these bytes since the last time."""
+        end = time.monotonic() + seconds * SLOWNESS
+        missing = {number for number, got in self._received.items() if got != expected}
+        while missing:
+            assert time.monotonic() < end, f"{len(missing)} of {len(self)} have not got the message"
+            for number, _ in self._epoll.poll(1.0):
+                piece = self._sockets[number].recv(65536)
+                assert piece, "a member was closed"
+                self._received[number] += piece
+                if self._received[number] == expected:
+                    missing.discard(number)
+                assert expected.startswith(self._received[number]), self._received[number][:80]
+        self._received = dict.fromkeys(self._received, b"")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._epoll.close()
+        for one in self._sockets.values():
+            one.close()
