@@ -67,6 +67,9 @@ class Attachment {
 
   void ring() noexcept;
   [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
+  [[nodiscard]] bool is_open(const ReplyAddress& address) const noexcept {
+    return shm::find_connection(segment_, address).ok();
+  }
   [[nodiscard]] size_t open_requests() const noexcept { return open_.size(); }
   [[nodiscard]] ConsumerCounts counts() const noexcept;
 

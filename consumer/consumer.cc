@@ -205,6 +205,10 @@ bool Consumer::has_reader(std::string_view channel) noexcept {
   return attached() && attachment_->has_reader(channel);
 }
 
+bool Consumer::is_open(const ReplyAddress& address) noexcept {
+  return attached() && attachment_->is_open(address);
+}
+
 size_t Consumer::open_requests() const noexcept {
   return attachment_ == nullptr ? 0 : attachment_->open_requests();
 }

@@ -154,6 +154,8 @@ class Consumer {
 
   // Somebody living reads that channel.
   [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
+  // That connection, or exchange, is still there to be sent to.
+  [[nodiscard]] bool is_open(const ReplyAddress& address) noexcept;
   // Requests taken whose answer has not ended.
   [[nodiscard]] size_t open_requests() const noexcept;
   [[nodiscard]] ConsumerCounts counts() const noexcept;

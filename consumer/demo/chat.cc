@@ -14,13 +14,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::string_view kGroup = "demo.chat";
 constexpr uint32_t kProcesses = 64;         // demo processes that can share the chat
 constexpr size_t kNameBytes = 40;           // of a member; longer ones are cut
 constexpr size_t kTextBytes = 4000;         // of what is said; longer is cut
 constexpr size_t kNamesShown = 200;         // in "who is here"; the count is of all
 constexpr size_t kMembersPerMessage = 256;  // between processes
 constexpr auto kAnswerWait = 300ms;         // for the others' answers at our start
-constexpr auto kRoomWait = 50ms;            // when all our blocks are unread
+constexpr auto kRoomWait = 50ms;            // when all our blocks, or a worker's inbox, are full
+constexpr auto kAddAgain = 1h;              // well within --group-expiry, by default a day
 
 // Cut at a character.
 std::string_view cut(std::string_view text, size_t bytes) {
@@ -72,34 +74,34 @@ void Chat::connected(const Message& message) {
       .text(member.name)
       .key("by")
       .integer(consumer_.number())
+      .key("id")
+      .text(ReplyChannelName::websocket_send(message.address()).view())
       .end_object();
-  static_cast<void>(send(message.address(), text));
+  static_cast<void>(consumer_.send(message, {{"content", text}}, kRoomWait));
 }
 
 void Chat::said(const Message& message) {
-  const std::string name = take(message).name;
+  const Member& member = take(message);
   const auto content = message.fields().find("content");
   const auto said = cut(content ? content->text().value_or("") : "", kTextBytes);
   if (said.empty()) return;
-  std::string texts[2];
-  for (const bool to_speaker : {false, true}) {
-    Json(texts[to_speaker])
-        .begin_object()
-        .key("type")
-        .text("message")
-        .key("from")
-        .text(name)
-        .key("text")
-        .text(said)
-        .key("at")
-        .integer(now_ms())
-        .key("by")
-        .integer(consumer_.number())
-        .key("you")
-        .boolean(to_speaker)
-        .end_object();
-  }
-  send_to_all(texts[0], message.address(), texts[1]);
+  std::string text;
+  Json(text)
+      .begin_object()
+      .key("type")
+      .text("message")
+      .key("from")
+      .text(member.name)
+      .key("id")
+      .text(ReplyChannelName::websocket_send(message.address()).view())
+      .key("text")
+      .text(said)
+      .key("at")
+      .integer(now_ms())
+      .key("by")
+      .integer(consumer_.number())
+      .end_object();
+  tell_everybody(text);
 }
 
 void Chat::disconnected(const Message& message) {
@@ -113,16 +115,14 @@ void Chat::from_process(const Message& message) {
   const MessageView& fields = message.fields();
   if (const auto members = fields.find("members")) {
     for (const ValueView entry : *members) {
-      std::array<ValueView, 3> parts;
+      std::array<ValueView, 2> parts;
       size_t count = 0;
       for (const ValueView part : entry) {
         if (count < parts.size()) parts[count++] = part;
       }
       const auto address = parse_reply_channel(parts[0].text().value_or(""));
       if (!address) continue;
-      Member& member = members_[*address];
-      member.name = cut(parts[1].text().value_or(""), kNameBytes);
-      member.taker = static_cast<uint32_t>(parts[2].integer().value_or(0));
+      members_[*address].name = cut(parts[1].text().value_or(""), kNameBytes);
       changed_ = true;
     }
     if (fields.boolean("answer")) ++answers_;
@@ -137,6 +137,10 @@ void Chat::from_process(const Message& message) {
 
 void Chat::tell_who_is_here() {
   changed_ = false;
+  std::erase_if(members_, [this](const auto& entry) { return !consumer_.is_open(entry.first); });
+  for (uint32_t number = 1; number < std::min(consumer_.number(), kProcesses + 1); ++number) {
+    if (is_alive(number)) return;  // T3
+  }
   std::vector<std::string_view> names;
   for (const auto& [address, member] : members_) names.push_back(member.name);
   std::sort(names.begin(), names.end());
@@ -145,33 +149,24 @@ void Chat::tell_who_is_here() {
   json.begin_object().key("type").text("here").key("names").begin_array();
   for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) json.text(names[i]);
   json.end_array().key("count").integer(static_cast<int64_t>(names.size())).end_object();
-
-  // T3. Whether a process lives is asked once for each.
-  std::array<bool, kProcesses + 1> alive{};
-  bool lowest = true;
-  for (uint32_t number = 1; number <= kProcesses; ++number) {
-    alive[number] = number == consumer_.number() || is_alive(number);
-    if (alive[number] && number < consumer_.number()) lowest = false;
-  }
-  std::vector<ReplyAddress> gone;
-  for (const auto& [address, member] : members_) {
-    const bool orphan = member.taker > kProcesses || !alive[member.taker];
-    const bool ours = member.taker == consumer_.number() || (orphan && lowest);
-    if (ours && !send(address, text)) gone.push_back(address);
-  }
-  for (const ReplyAddress& address : gone) remove(address);
+  tell_everybody(text);
 }
 
-// The member whose message it is, ours from now on; the other processes are told when that is new.
+// The member whose message it is; the group and the other processes are told when it is new to us.
 const Chat::Member& Chat::take(const Message& message) {
-  Member& member = members_[message.address()];
-  if (member.taker == consumer_.number()) return member;
+  const auto [entry, is_new] = members_.try_emplace(message.address());
+  Member& member = entry->second;
+  const auto now = std::chrono::steady_clock::now();
+  if (member.added == std::chrono::steady_clock::time_point() || now - member.added > kAddAgain) {
+    member.added = now;
+    static_cast<void>(consumer_.group_add(kGroup, message, kRoomWait));
+  }
+  if (!is_new) return member;
   member.name = name_in(message);
-  member.taker = consumer_.number();
   changed_ = true;
   const ReplyChannelName channel = ReplyChannelName::websocket_send(message.address());
-  const std::array entry{Value(channel.view()), Value(member.name), Value(member.taker)};
-  const std::array entries{Value(std::span<const Value>(entry))};
+  const std::array entry_told{Value(channel.view()), Value(member.name)};
+  const std::array entries{Value(std::span<const Value>(entry_told))};
   tell_processes({{"members", std::span<const Value>(entries)}});
   return member;
 }
@@ -200,7 +195,6 @@ void Chat::tell_members_to(uint32_t number) {
         encoder.begin_list()
             .text(ReplyChannelName::websocket_send(member->first).view())
             .text(member->second.name)
-            .integer(member->second.taker)
             .end_list();
       }
       encoder.end_list().key("answer").boolean(member == members_.end());
@@ -212,22 +206,8 @@ void Chat::tell_members_to(uint32_t number) {
 
 bool Chat::is_alive(uint32_t number) { return consumer_.has_reader(channel_of(number)); }
 
-// False: the member is gone (T4).
-bool Chat::send(const ReplyAddress& member, std::string_view text) {
-  Result<void> sent = consumer_.try_send(member, {{"content", text}});
-  if (!sent.ok() && sent.error() == Error::kOutOfBlocks) {
-    sent = consumer_.send(member, {{"content", text}}, kRoomWait);
-  }
-  return sent.ok() || sent.error() != Error::kConnectionGone;
-}
-
-void Chat::send_to_all(std::string_view text, const ReplyAddress& speaker,
-                       std::string_view speakers_text) {
-  std::vector<ReplyAddress> gone;
-  for (const auto& [address, member] : members_) {
-    if (!send(address, address == speaker ? speakers_text : text)) gone.push_back(address);
-  }
-  for (const ReplyAddress& address : gone) remove(address);
+void Chat::tell_everybody(std::string_view text) {
+  static_cast<void>(consumer_.group_send(kGroup, {{"content", text}}, kRoomWait));
 }
 
 }  // namespace sluice::demo

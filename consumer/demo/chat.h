@@ -1,28 +1,27 @@
 // consumer/demo/chat.h -- one chat shared by all demo processes.
 //
-// Every process knows every member: its reply channel, its name, and the number of the process that
-// took it. So who hears a member speak sends that straight to everybody, whoever took them, and the
-// death of a process silences nobody. The processes tell each other who came and went on channels
-// of their own, `demo.chat.<number>`:
+// Everybody in it is a member of the group `demo.chat`, kept by the gateway: what one says is one
+// message to the group, whichever process hears it first, and the death of a process silences nobody.
+// The processes tell each other only who is here, on channels of their own, `demo.chat.<number>`:
 //
-//   {"hello": number}                          from one that starts: tell me whom you know
-//   {"members": [[reply channel, name, taker]…], "answer": bool}   they came, or were taken over
+//   {"hello": number}                     from one that starts: tell me whom you know
+//   {"members": [[reply channel, name]…], "answer": bool}   they came
 //   {"left": [reply channel…]}
 //
 // T1  Each of these may come twice, late, or for a member long gone: the end is the same.
 // T2  A member's name stands in the query of its connection, which each of its messages repeats: so
 //     whoever takes over a dead process's member, at its next message, needs nobody else.
-// T3  "Who is here" is told to a member by the process that took it, or, when that one is dead, by
-//     the lowest living number.
-// T4  A member that cannot be sent to is gone when the gateway says so, and left out when it is
-// slow.
+// T3  "Who is here" is told to the group by the lowest living number; it hears of every change.
+// T4  A member is gone when its disconnect says so, or its connection is not open any more. One that
+//     stays longer than the gateway's --group-expiry is added again when it speaks.
 //
 // To the page, each a text message with a JSON object:
-//   {"type":"welcome","name","by"}  {"type":"message","from","text","at","by","you"}
+//   {"type":"welcome","name","by","id"}  {"type":"message","from","id","text","at","by"}
 //   {"type":"here","names":[…],"count"}
-// From the page: what was said, as it is.
+// `id` tells the page which messages are its own. From the page: what was said, as it is.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -52,7 +51,7 @@ class Chat {
  private:
   struct Member {
     std::string name;
-    uint32_t taker = 0;
+    std::chrono::steady_clock::time_point added{};  // to the group, by us; or never
   };
 
   [[nodiscard]] const Member& take(const Message& message);
@@ -60,9 +59,7 @@ class Chat {
   void tell_processes(Fields fields);
   void tell_members_to(uint32_t number);
   [[nodiscard]] bool is_alive(uint32_t number);
-  [[nodiscard]] bool send(const ReplyAddress& member, std::string_view text);
-  void send_to_all(std::string_view text, const ReplyAddress& speaker,
-                   std::string_view speakers_text);
+  void tell_everybody(std::string_view text);
 
   Consumer& consumer_;
   std::unordered_map<ReplyAddress, Member, AddressHash> members_;
