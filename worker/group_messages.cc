@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "protocol/group.h"
 #include "protocol/limits.h"
 
 namespace sluice {
@@ -22,7 +23,10 @@ bool GroupMessages::take(const shm::Delivery& message) noexcept {
     return false;
   }
   const Result<MessageView> fields = MessageView::parse(message.content());
-  const std::string group(fields.ok() ? fields->text("group") : std::string_view());
+  const bool lists = channel == channels.group_list;
+  const std::span<const Field> table = lists ? std::span<const Field>(kGroupList) : kGroupChange;
+  const bool fits = fields.ok() && !check(*fields, table);
+  const std::string group(fits ? fields->text("group") : std::string_view());
   if (!valid_group_name(group)) {
     place_.counters.add(Counter::kMalformedAnswers);  // a payload it names is its sender's loss
     return true;
@@ -33,7 +37,7 @@ bool GroupMessages::take(const shm::Delivery& message) noexcept {
     if (connections_.find(message.about()) != nullptr) {
       place_.groups.discard(group, message.about().slot);
     }
-  } else if (channel == channels.group_list) {
+  } else if (lists) {
     group_ = group;
     begin_list(message, *fields);
   } else {
@@ -107,7 +111,7 @@ void GroupMessages::begin_send(const shm::Delivery& notice, std::string_view gro
   work_ = Work::kSend;
   place_.groups.copy_members(group, place_.now_ms, members_);
   next_ = 0;
-  const bool framed = !members_.empty() && write_frame(shared->message.content());
+  const bool framed = !members_.empty() && write_frame(shared->message.content);
   if (!place_.layer.let_go(*shared)) {  // B1
     place_.counters.add(Counter::kGroupMessagesLost);
     members_.clear();

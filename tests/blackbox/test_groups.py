@@ -38,8 +38,7 @@ def test_ten_thousand_websockets_get_a_message_with_one_push_for_each_worker():
     try:
         with Gateway(workers=2, demo=0) as gateway, Speaker(gateway) as speaker:
             with Crowd(gateway, number, "/?group=all") as crowd:
-                speaker.wait_added(number)
-                assert speaker.members("all") == number
+                wait_until(lambda: speaker.members("all") == number, "all are members", 60)
 
                 before = speaker.tell("size all 128")
                 counted = speaker.output.wait_for(r"^counted (\d+)", start=before)
@@ -92,7 +91,7 @@ def test_a_membership_ends_after_the_group_expiry():
 
             wait_until(lambda: speaker.members("all") == 0, "no member left")
 
-            assert speaker.send("all", "nobody hears this")[0] == 2
+            assert speaker.send("all", "nobody hears this") == [2, 0, 0, 0]
             for each in sockets:
                 each.send_close()
                 assert each.read_message() == ("close", 1000, "")
@@ -103,7 +102,7 @@ def test_a_member_that_reads_nothing_is_skipped_not_closed_and_delays_nobody(hal
         speaker.wait_added(10)
         text = b"\x81\x7f" + (100000).to_bytes(8, "big") + b"x" * 100000
 
-        for _ in range(100):  # 10 MB each: more than sockets and worker hold for the slow ones
+        for _ in range(300):  # 30 MB: more than sockets and worker hold for the slow ones
             speaker.ask("size all 100000", "counted")
             for each in sockets:
                 assert each.client.read_exactly(len(text)) == text
@@ -114,7 +113,7 @@ def test_a_member_that_reads_nothing_is_skipped_not_closed_and_delays_nobody(hal
             while (message := each.read_message()) == "x" * 100000:
                 got += 1
             assert message == ("close", 1000, "")
-            assert 0 < got < 100
+            assert 0 < got < 300
 
 
 def test_a_killed_worker_takes_its_members_along_and_nobody_elses(hall):
@@ -150,7 +149,8 @@ def test_a_speaker_killed_in_the_middle_of_a_burst_leaves_whole_messages_in_orde
 
         speaker.kill()
 
-        second.send("all", "the end")
+        # What the dead one had told the workers fills their inboxes, for a moment.
+        wait_until(lambda: second.send("all", "the end")[:2] == [2, 0], "both workers are told")
         for each in sockets:
             last = 0
             while (message := each.read_message()) != "the end":

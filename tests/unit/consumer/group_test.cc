@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "protocol/group.h"
 #include "tests/unit/consumer/fake_gateway.h"
 // After ours: result.h has a CHECK too, and from here on doctest's is meant.
 #undef CHECK
@@ -32,12 +33,16 @@ Told hear(FakeGateway& gateway) {
   REQUIRE(fields.ok());
   Told told;
   told.channel = gateway.worker().channels().name_of(delivery->header().channel);
+  const bool lists = told.channel == "group.list";
+  CHECK_FALSE(check(*fields, lists ? std::span<const Field>(kGroupList) : kGroupChange));
   told.group = fields->text("group");
   told.about = delivery->about();
   told.request = fields->integer("request");
   told.asker = {delivery->header().sender, static_cast<uint32_t>(fields->integer("incarnation"))};
   if (const auto shared = gateway.worker().read_shared(*delivery)) {
-    told.content = MessageView::parse(shared->message.content()).value().text("content");
+    const MessageView payload = MessageView::parse(shared->message.content).value();
+    if (payload.has("content")) CHECK_FALSE(check(payload, kGroupMessage));
+    told.content = payload.text("content");
     CHECK(gateway.worker().let_go(*shared));
   }
   return told;

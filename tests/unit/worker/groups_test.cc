@@ -91,7 +91,7 @@ TEST_CASE("after any mixture of adds, discards and leaves, the members are those
   std::map<std::string, std::set<uint32_t>> model;
   for (int step = 0; step < 20000; ++step) {
     const std::string group(1, static_cast<char>('a' + random() % 5));
-    const uint32_t slot = random() % 20;
+    const auto slot = static_cast<uint32_t>(random() % 20);
     switch (random() % 4) {
       case 0:
       case 1:
