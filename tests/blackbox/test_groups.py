@@ -41,8 +41,8 @@ def test_ten_thousand_websockets_get_a_message_with_one_push_for_each_worker():
                 wait_until(lambda: speaker.members("all") == number, "all are members", 60)
 
                 before = speaker.tell("size all 128")
-                counted = speaker.output.wait_for(r"^counted (\d+)", start=before)
-                sent = speaker.output.wait_for(r"^sent (\d+) (\d+) (\d+) (\d+)", start=before)
+                counted = speaker.wait_said(r"^counted (\d+)", start=before)
+                sent = speaker.wait_said(r"^sent (\d+) (\d+) (\d+) (\d+)", start=before)
                 crowd.wait_for_all(b"\x81\x7e\x00\x80" + b"x" * 128)
 
                 assert [int(word) for word in sent.groups()] == [2, 0, 0, 0]
@@ -69,7 +69,7 @@ def test_who_was_discarded_or_closed_is_a_member_no_more(hall):
         assert speaker.members("all") == 12
 
         sockets[0].send_text("leave")
-        speaker.output.wait_for(r"^discarded")
+        speaker.wait_said(r"^discarded")
         sockets[1].close()
         sockets[2].drop()
         wait_until(lambda: speaker.output.text().count("gone") == 2, "two are gone")
@@ -123,7 +123,7 @@ def test_a_killed_worker_takes_its_members_along_and_nobody_elses(hall):
         hall.wait_role("worker", 2, but_not=[victim])
         left = wait_until(lambda: (n := speaker.members("all")) < 24 and n, "some members are gone")
         assert 0 < left < 24
-        assert speaker.output.wait_for(r"^gone")
+        assert speaker.wait_said(r"^gone")
 
         with audience(hall, 8) as newcomers:
             speaker.wait_added(32)
@@ -165,7 +165,7 @@ def test_a_killed_consumer_whose_channel_is_a_member_is_skipped_when_it_is_full(
                                 if line.startswith("added")]) == 4, "all are members")
         assert speaker.ask("add all ears", "changed") == "ok"
         assert speaker.send("all", "hello") == [2, 0, 1, 0]
-        assert listener.output.wait_for(r"^read ears hello")
+        assert listener.wait_said(r"^read ears hello")
         assert speaker.members("all") == 5
 
         listener.kill()
