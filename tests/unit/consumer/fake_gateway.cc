@@ -65,7 +65,11 @@ void FakeGateway::hang_up() {
 
 void FakeGateway::bury(uint32_t number) {
   const std::lock_guard lock(mutex_);
-  processes_.set_dead(consumers_.at(number));
+  const shm::ProcessName dead = consumers_.at(number);
+  processes_.set_dead(dead);
+  for (uint32_t channel = 0; channel < segment_.geometry().channels; ++channel) {
+    segment_.channel(channel)->readers.words[dead.index / 64].fetch_and(~(uint64_t{1} << dead.index % 64));
+  }
 }
 
 void FakeGateway::serve() {

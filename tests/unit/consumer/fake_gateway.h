@@ -35,7 +35,7 @@ class FakeGateway final : private shm::ArenaSource {
   void refuse(shm::RefusedWhy why) { refusing_ = why; }
   // Closes the control socket, for all that are attached too.
   void hang_up();
-  // Marks a consumer dead, as recovery does first.
+  // Marks a consumer dead, and a reader no more, as recovery does first.
   void bury(uint32_t number);
 
   // -- the worker's side
