@@ -78,8 +78,7 @@ struct alignas(kLine) ProcessRecord {
   HalfWord used_slots;  // a worker's: connection slots ever opened; bounds recovery's walk
   HalfWord reserved;
   Word heartbeat_ms;
-  // its own line: sleepers and ringers write it
-  alignas(kLine) HalfWord doorbell;  // kAsleep bits; also the futex
+  alignas(kLine) HalfWord doorbell;  // kAsleep bits, and the futex; sleepers and ringers write it
   HalfWord doorbell_reserved;
   // blocks of each class ever used in its arena, by its own process: bounds recovery's walk
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
