@@ -244,7 +244,9 @@ bool Control::give_arena(Peer& peer, const AttachPacket& want) noexcept {
       want.process < shm::kMaxProcesses
           ? memory_.fetch(static_cast<shm::ProcessIndex>(want.process), want.incarnation)
           : Fd{};
-  if (!arena) return shm::send_packet(peer.socket.get(), answer, {}).ok();
+  if (!arena || !shm::is_sealed_against_writers(arena.get())) {  // T4
+    return shm::send_packet(peer.socket.get(), answer, {}).ok();
+  }
   answer.arena_bytes = memory_.segment().arena_bytes(want.process);
   const int fds[] = {arena.get()};
   return shm::send_packet(peer.socket.get(), answer, fds).ok();

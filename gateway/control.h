@@ -6,6 +6,7 @@
 // T3  A hang-up ends new work for a consumer at once. What it held is taken back when it is proven
 //     dead, or, if it lives on, once it has no longer mapped its arena for writing (a detach).
 // T4  An arena is sealed, and shown to every worker, before its consumer hears that it is attached.
+//     Nobody else is given one that is not sealed yet.
 #pragma once
 
 #include <uv.h>

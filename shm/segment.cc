@@ -53,6 +53,11 @@ Result<void> seal_against_writers(int memfd) noexcept {
   return {};
 }
 
+bool is_sealed_against_writers(int memfd) noexcept {
+  const int seals = fcntl(memfd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_FUTURE_WRITE) != 0;
+}
+
 bool sealed_memfd_of(int memfd, uint64_t bytes) noexcept {
   struct stat status {};
   const int seals = fcntl(memfd, F_GET_SEALS);

@@ -133,6 +133,7 @@ class Segment {
 [[nodiscard]] boost::interprocess::mapped_region map_memfd(int memfd, bool writable);
 // Lets no mapping made from now on write: for an arena, once its process has mapped it.
 [[nodiscard]] Result<void> seal_against_writers(int memfd) noexcept;
+[[nodiscard]] bool is_sealed_against_writers(int memfd) noexcept;
 // Size and seals of a memfd that came over a socket: exactly `bytes`, never to be cut short.
 [[nodiscard]] bool sealed_memfd_of(int memfd, uint64_t bytes) noexcept;
 

@@ -245,6 +245,25 @@ TEST_CASE("an attached consumer gets the arenas it asks for, and none for a row 
   CHECK(never->fds.empty());
 }
 
+TEST_CASE("an arena its own process has not mapped yet is given to nobody else") {
+  Bench bench;
+  const Consumer one(bench);
+  const Fd joining = connect_to(bench.path);
+  bench.say(joining, packet_of(AttachWord::kHello));
+  const auto welcome = bench.next(joining);
+  REQUIRE(welcome);
+  AttachPacket want = packet_of(AttachWord::kWantArena);
+  want.process = welcome->packet.process;
+  want.incarnation = welcome->packet.incarnation;
+
+  bench.say(one.socket, want);
+  const auto answer = bench.next(one.socket);
+
+  REQUIRE(answer);
+  CHECK(answer->packet.word == AttachWord::kArena);
+  CHECK(answer->fds.empty());
+}
+
 TEST_CASE("a consumer that hangs up but still writes its arena is out of work, not recovered") {
   Bench bench;
   Consumer consumer(bench);
