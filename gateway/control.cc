@@ -46,6 +46,10 @@ AttachPacket packet_of(AttachWord word) noexcept {
   return packet;
 }
 
+bool speaks_our_version(const AttachPacket& packet) noexcept {
+  return packet.magic == shm::kMagic && packet.version == shm::kLayoutVersion;
+}
+
 }  // namespace
 
 struct Control::Peer {
@@ -116,7 +120,7 @@ void Control::accept_one(Fd socket) noexcept {
     return;
   }
   const auto unattached = [](const auto& peer) {
-    return peer->state == State::kConnected || peer->state == State::kWelcomed;
+    return peer->state != State::kAttached && peer->state != State::kLeaving;
   };
   if (static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(), unattached)) >=
       limits::kUnattachedSockets) {
@@ -162,11 +166,16 @@ bool Control::take(Peer& peer, const AttachPacket& packet) noexcept {
     case AttachWord::kHello:
       if (peer.state == State::kConnected) return welcome(peer, packet);
       break;
+    case AttachWord::kObserve:
+      if (peer.state == State::kConnected) return show(peer, packet);
+      break;
     case AttachWord::kMapped:
       if (peer.state == State::kWelcomed) return attach(peer);
       break;
     case AttachWord::kWantArena:
-      if (peer.state == State::kAttached) return give_arena(peer, packet);
+      if (peer.state == State::kAttached || peer.state == State::kObserving) {
+        return give_arena(peer, packet);
+      }
       break;
     default:
       break;
@@ -175,8 +184,28 @@ bool Control::take(Peer& peer, const AttachPacket& packet) noexcept {
   return false;
 }
 
+bool Control::show(Peer& peer, const AttachPacket& observe) noexcept {
+  if (!speaks_our_version(observe)) {
+    refuse(peer, shm::RefusedWhy::kVersion);
+    return false;
+  }
+  const Fd segment = shm::open_read_only(memory_.segment().memfd());
+  if (!segment) {
+    refuse(peer, shm::RefusedWhy::kFull);
+    return false;
+  }
+  peer.state = State::kObserving;
+  AttachPacket observed = packet_of(AttachWord::kObserved);
+  observed.version = shm::kLayoutVersion;
+  observed.magic = shm::kMagic;
+  observed.control_bytes = memory_.segment().offsets().total;
+  const int fds[] = {segment.get()};
+  log_event(LogLevel::kInfo, "observed", {{"pid", peer.pid}});
+  return shm::send_packet(peer.socket.get(), observed, fds).ok();
+}
+
 bool Control::welcome(Peer& peer, const AttachPacket& hello) noexcept {
-  if (hello.magic != shm::kMagic || hello.version != shm::kLayoutVersion) {
+  if (!speaks_our_version(hello)) {
     refuse(peer, shm::RefusedWhy::kVersion);
     return false;
   }

@@ -7,6 +7,7 @@
 //     dead, or, if it lives on, once it has no longer mapped its arena for writing (a detach).
 // T4  An arena is sealed, and shown to every worker, before its consumer hears that it is attached.
 //     Nobody else is given one that is not sealed yet.
+// T5  An observer gets the segment for reading only, no row, and no more time than an attach.
 #pragma once
 
 #include <uv.h>
@@ -46,7 +47,7 @@ class Control {
   [[nodiscard]] uint32_t attached() const noexcept;
 
  private:
-  enum class State : uint8_t { kConnected, kWelcomed, kAttached, kLeaving };
+  enum class State : uint8_t { kConnected, kObserving, kWelcomed, kAttached, kLeaving };
   struct Peer;
 
   void accept_all() noexcept;
@@ -55,6 +56,7 @@ class Control {
   [[nodiscard]] bool take(Peer& peer, const shm::AttachPacket& packet) noexcept;  // false: end it
   [[nodiscard]] bool welcome(Peer& peer, const shm::AttachPacket& hello) noexcept;
   [[nodiscard]] bool attach(Peer& peer) noexcept;
+  [[nodiscard]] bool show(Peer& peer, const shm::AttachPacket& observe) noexcept;
   [[nodiscard]] bool give_arena(Peer& peer, const shm::AttachPacket& want) noexcept;
   void refuse(Peer& peer, shm::RefusedWhy why) noexcept;
   void hang_up(Peer& peer) noexcept;

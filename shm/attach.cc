@@ -7,8 +7,10 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "protocol/limits.h"
@@ -24,7 +26,7 @@ union ControlBuffer {
 };
 
 bool known(AttachWord word) noexcept {
-  return (word >= AttachWord::kHello && word <= AttachWord::kRefused) ||
+  return (word >= AttachWord::kHello && word <= AttachWord::kObserved) ||
          (word >= AttachWord::kDrain && word <= AttachWord::kStopAcceptFrom);
 }
 
@@ -114,6 +116,37 @@ Result<Received> receive_packet(int socket, int timeout_ms) noexcept {
     pollfd waiting{socket, POLLIN, 0};
     if (::poll(&waiting, 1, left_ms) < 0 && errno != EINTR) return Error::kDetached;
   }
+}
+
+Result<Fd> connect_to_gateway(std::string_view path) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return Error::kDetached;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!fd) return Error::kRefused;
+  int done = -1;
+  do {
+    done = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } while (done != 0 && errno == EINTR);
+  if (done == 0) return fd;
+  return errno == EACCES || errno == EPERM ? Error::kRefused : Error::kDetached;
+}
+
+Result<Received> expect_packet(int socket, AttachWord word) noexcept {
+  constexpr int kTimeoutMs =
+      std::chrono::duration_cast<std::chrono::milliseconds>(limits::kAttachTimeout).count();
+  Result<Received> received = receive_packet(socket, kTimeoutMs);
+  if (!received.ok()) return received.error();
+  const AttachPacket& packet = received->packet;
+  if (packet.word == AttachWord::kRefused) {
+    // A gateway that does not know what we say is of another version, too.
+    const bool version = packet.number == static_cast<uint32_t>(RefusedWhy::kVersion) ||
+                         packet.number == static_cast<uint32_t>(RefusedWhy::kProtocol);
+    return version ? Error::kLayoutMismatch : Error::kRefused;
+  }
+  if (packet.word != word) return Error::kMessageMalformed;
+  return received;
 }
 
 Fd AttachedArenas::fetch(ProcessIndex process, uint32_t incarnation) noexcept {

@@ -9,6 +9,9 @@
 //   process -> gateway   Mapped       (it has mapped its arena: the gateway seals it, shows it to the workers)
 //   gateway -> process   Attached     (from here on it may send and receive)
 //   process -> gateway   WantArena    then   gateway -> process  Arena + 1 descriptor, or none if gone
+//   process -> gateway   Observe      instead of Hello: to look and take no part; no row, no place among consumers
+//   gateway -> process   Observed + 1 descriptor: the control memfd, opened for reading only; then WantArena as above,
+//                                     for as long as an attach may take: then the gateway hangs up
 //   gateway -> worker    Arena + 1 descriptor, unasked, for each process that attaches
 //   gateway -> worker    ArenaGone
 //   worker  -> gateway   Mapped       once: its arena is mapped and it accepts; the gateway seals the arena
@@ -20,6 +23,7 @@
 #include <deque>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "protocol/result.h"
@@ -37,6 +41,8 @@ enum class AttachWord : uint32_t {
   kArena = 6,
   kArenaGone = 7,
   kRefused = 8,
+  kObserve = 9,
+  kObserved = 10,
   // the master's orders to a worker; `number` of the last two is an index in Inheritance::listeners
   kDrain = 16,           // accept no more, finish what is open within the drain time, leave
   kQuit = 17,            // leave now
@@ -49,13 +55,13 @@ enum class RefusedWhy : uint32_t { kVersion = 1, kFull = 2, kRights = 3, kDraini
 // One packet, always this size: unused fields are zero.
 struct AttachPacket {
   AttachWord word{};
-  uint32_t version = 0;      // Hello: kLayoutVersion. Welcome: the gateway's
-  uint64_t magic = 0;        // Hello, Welcome: kMagic
+  uint32_t version = 0;      // Hello, Observe: kLayoutVersion. Welcome, Observed: the gateway's
+  uint64_t magic = 0;        // Hello, Observe, Welcome, Observed: kMagic
   uint32_t process = 0;      // Welcome: your row. WantArena, Arena, ArenaGone: whose
   uint32_t incarnation = 0;  // of `process`
   uint32_t number = 0;       // Welcome: consumer number, from 1. Refused: RefusedWhy
   uint32_t reserved = 0;
-  uint64_t control_bytes = 0;  // Welcome: size of the control segment
+  uint64_t control_bytes = 0;  // Welcome, Observed: size of the control segment
   uint64_t arena_bytes = 0;    // Welcome, Arena: size of the arena
 };
 static_assert(sizeof(AttachPacket) == 48);
@@ -71,7 +77,13 @@ struct Received {
 // kDetached (hang-up), kMessageMalformed (not a packet of ours: hang up).
 [[nodiscard]] Result<Received> receive_packet(int socket, int timeout_ms) noexcept;
 
-// A consumer's: asks the gateway for an arena when it first meets a block of it, and waits for the
+// The control socket of the gateway at that path, connected. kDetached: nobody listens there; kRefused.
+[[nodiscard]] Result<Fd> connect_to_gateway(std::string_view path) noexcept;
+// The answer with that word, waited for up to limits::kAttachTimeout. kLayoutMismatch when the gateway
+// speaks another version, kRefused, kMessageMalformed, kTimedOut, kDetached.
+[[nodiscard]] Result<Received> expect_packet(int socket, AttachWord word) noexcept;
+
+// A consumer's or an observer's: asks the gateway for an arena when it first meets a block of it, and waits for the
 // answer up to limits::kArenaAnswerTimeout.
 class AttachedArenas final : public ArenaSource {
  public:

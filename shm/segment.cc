@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <bit>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <new>
 #include <system_error>
@@ -58,6 +60,12 @@ bool is_sealed_against_writers(int memfd) noexcept {
   return seals >= 0 && (seals & F_SEAL_FUTURE_WRITE) != 0;
 }
 
+Fd open_read_only(int memfd) noexcept {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", memfd);
+  return Fd(::open(path.data(), O_RDONLY | O_CLOEXEC));
+}
+
 bool sealed_memfd_of(int memfd, uint64_t bytes) noexcept {
   struct stat status {};
   const int seals = fcntl(memfd, F_GET_SEALS);
@@ -104,7 +112,11 @@ Segment Segment::create(const Geometry& geometry) {
   return segment;
 }
 
-Result<Segment> Segment::attach(Fd memfd) noexcept {
+Result<Segment> Segment::attach(Fd memfd) noexcept { return map(std::move(memfd), true); }
+
+Result<Segment> Segment::observe(Fd memfd) noexcept { return map(std::move(memfd), false); }
+
+Result<Segment> Segment::map(Fd memfd, bool writable) noexcept {
   struct stat status {};
   if (fstat(memfd.get(), &status) != 0 || status.st_size < static_cast<off_t>(sizeof(Header)) ||
       !sealed_memfd_of(memfd.get(), static_cast<uint64_t>(status.st_size))) {
@@ -112,7 +124,7 @@ Result<Segment> Segment::attach(Fd memfd) noexcept {
   }
   Segment segment;
   try {
-    segment.region_ = map_memfd(memfd.get(), true);
+    segment.region_ = map_memfd(memfd.get(), writable);
   } catch (const std::exception&) {
     return Error::kRefused;
   }

@@ -44,6 +44,8 @@ class Segment {
   [[nodiscard]] static Segment create(const Geometry& geometry);
   // Maps and checks one that came over the control socket.
   [[nodiscard]] static Result<Segment> attach(Fd memfd) noexcept;
+  // The same, mapped for reading only: whoever stores through an accessor faults. For observers.
+  [[nodiscard]] static Result<Segment> observe(Fd memfd) noexcept;
 
   [[nodiscard]] const Geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const Offsets& offsets() const noexcept { return offsets_; }
@@ -97,6 +99,7 @@ class Segment {
 
  private:
   Segment() = default;
+  [[nodiscard]] static Result<Segment> map(Fd memfd, bool writable) noexcept;
   template <class T>
   [[nodiscard]] T* at(uint64_t offset) const noexcept {
     return reinterpret_cast<T*>(static_cast<std::byte*>(region_.get_address()) + offset);
@@ -131,6 +134,9 @@ class Segment {
 [[nodiscard]] Fd make_memfd(const char* name, uint64_t bytes);
 // The whole of a memfd, mapped shared. Throws interprocess_exception.
 [[nodiscard]] boost::interprocess::mapped_region map_memfd(int memfd, bool writable);
+// The same memfd, opened once more, for reading only: no mapping through it can ever write. Empty when
+// /proc or a descriptor is missing.
+[[nodiscard]] Fd open_read_only(int memfd) noexcept;
 // Lets no mapping made from now on write: for an arena, once its process has mapped it.
 [[nodiscard]] Result<void> seal_against_writers(int memfd) noexcept;
 [[nodiscard]] bool is_sealed_against_writers(int memfd) noexcept;

@@ -2,6 +2,7 @@
 #include "gateway/control.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -264,6 +265,70 @@ TEST_CASE("an arena its own process has not mapped yet is given to nobody else")
   CHECK(answer->fds.empty());
 }
 
+TEST_CASE("an observer gets the segment for reading only, and takes no row") {
+  Bench bench;
+  const Fd socket = connect_to(bench.path);
+  bench.say(socket, packet_of(AttachWord::kObserve));
+  auto observed = bench.next(socket);
+  REQUIRE(observed);
+  REQUIRE(observed->packet.word == AttachWord::kObserved);
+  REQUIRE(observed->fds.size() == 1);
+  const int fd = observed->fds[0].get();
+  const uint64_t bytes = observed->packet.control_bytes;
+
+  CHECK(bytes == bench.memory.segment().offsets().total);
+  CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+  CHECK(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+  void* const seen = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  REQUIRE(seen != MAP_FAILED);
+  CHECK(::mprotect(seen, bytes, PROT_READ | PROT_WRITE) != 0);
+  ::munmap(seen, bytes);
+  const auto segment = shm::Segment::observe(std::move(observed->fds[0]));
+  REQUIRE(segment.ok());
+  CHECK(segment->instance() == bench.memory.segment().instance());
+  for (shm::ProcessIndex row = 2; row < bench.memory.segment().geometry().processes; ++row) {
+    CHECK(bench.memory.processes().state(row) == ProcessState::kFree);
+  }
+  CHECK(bench.control->attached() == 0);
+}
+
+TEST_CASE("an observer may look while the gateway drains, with its own version only") {
+  Bench bench;
+  bench.control->refuse_new();
+  const Fd socket = connect_to(bench.path);
+  bench.say(socket, packet_of(AttachWord::kObserve));
+  const auto observed = bench.next(socket);
+  REQUIRE(observed);
+  CHECK(observed->packet.word == AttachWord::kObserved);
+
+  AttachPacket other = packet_of(AttachWord::kObserve);
+  other.version += 1;
+  const Fd second = connect_to(bench.path);
+  bench.say(second, other);
+  CHECK(bench.refused(second, RefusedWhy::kVersion));
+}
+
+TEST_CASE("an observer is given sealed arenas, and cannot become a consumer") {
+  Bench bench;
+  const Consumer consumer(bench);
+  const Fd socket = connect_to(bench.path);
+  bench.say(socket, packet_of(AttachWord::kObserve));
+  REQUIRE(bench.next(socket));
+  AttachPacket want = packet_of(AttachWord::kWantArena);
+  want.process = consumer.name.index;
+  want.incarnation = consumer.name.incarnation;
+  bench.say(socket, want);
+  const auto arena = bench.next(socket);
+
+  REQUIRE(arena);
+  REQUIRE(arena->fds.size() == 1);
+  CHECK(::mmap(nullptr, arena->packet.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+               arena->fds[0].get(), 0) == MAP_FAILED);
+  bench.say(socket, packet_of(AttachWord::kMapped));
+  CHECK(bench.refused(socket, RefusedWhy::kProtocol));
+  CHECK(bench.control->attached() == 1);
+}
+
 TEST_CASE("a consumer that hangs up but still writes its arena is out of work, not recovered") {
   Bench bench;
   Consumer consumer(bench);
@@ -319,7 +384,10 @@ TEST_CASE("a consumer's death is told by its process, though a socket of it live
 TEST_CASE("a socket that says nothing makes way when there are too many of them") {
   Bench bench;
   std::vector<Fd> silent;
-  for (size_t i = 0; i < limits::kUnattachedSockets; ++i) {
+  silent.push_back(connect_to(bench.path));
+  bench.say(silent.front(), packet_of(AttachWord::kObserve));  // one that only looks, too
+  REQUIRE(bench.next(silent.front()));
+  while (silent.size() < limits::kUnattachedSockets) {
     silent.push_back(connect_to(bench.path));
     uv_run(&bench.loop.loop, UV_RUN_NOWAIT);
   }
