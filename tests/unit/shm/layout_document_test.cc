@@ -1,0 +1,156 @@
+// tests/unit/shm/layout_document_test.cc -- shm/LAYOUT.md says what layout.h, block_layout.h and attach.h say.
+// clang-format off: its CHECK gives way to doctest's, so it comes first
+#include "shm/attach.h"
+// clang-format on
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <string>
+#include <utility>
+
+#include "shm/layout.h"
+
+namespace {
+
+using namespace sluice::shm;
+
+struct Record {
+  size_t bytes = 0;
+  std::map<std::string, std::pair<size_t, size_t>> fields;  // name -> offset, bytes
+  friend bool operator==(const Record&, const Record&) = default;
+};
+
+#define FIELD(type, field)                                 \
+  {                                                        \
+#field, { offsetof(type, field), sizeof(type::field) } \
+  }
+
+std::map<std::string, Record> records() {
+  return {
+      {"AttachPacket",
+       {sizeof(AttachPacket),
+        {FIELD(AttachPacket, word), FIELD(AttachPacket, version), FIELD(AttachPacket, magic),
+         FIELD(AttachPacket, process), FIELD(AttachPacket, incarnation),
+         FIELD(AttachPacket, number), FIELD(AttachPacket, reserved),
+         FIELD(AttachPacket, control_bytes), FIELD(AttachPacket, arena_bytes)}}},
+      {"Header",
+       {sizeof(Header),
+        {FIELD(Header, magic), FIELD(Header, version), FIELD(Header, endian),
+         FIELD(Header, total_bytes), FIELD(Header, instance), FIELD(Header, boot_ms),
+         FIELD(Header, page_bytes), FIELD(Header, class_count), FIELD(Header, geometry),
+         FIELD(Header, offsets), FIELD(Header, deaths), FIELD(Header, corrupt),
+         FIELD(Header, draining)}}},
+      {"Geometry",
+       {sizeof(Geometry),
+        {FIELD(Geometry, processes), FIELD(Geometry, worker_processes),
+         FIELD(Geometry, connections_per_worker), FIELD(Geometry, channels),
+         FIELD(Geometry, channel_cells), FIELD(Geometry, inbox_cells),
+         FIELD(Geometry, worker_blocks), FIELD(Geometry, other_blocks)}}},
+      {"Offsets",
+       {sizeof(Offsets),
+        {FIELD(Offsets, processes), FIELD(Offsets, inbox_ends), FIELD(Offsets, inbox_cells),
+         FIELD(Offsets, directory), FIELD(Offsets, channels), FIELD(Offsets, channel_cells),
+         FIELD(Offsets, ready), FIELD(Offsets, connections), FIELD(Offsets, free_ends),
+         FIELD(Offsets, free_cells), FIELD(Offsets, envelopes), FIELD(Offsets, total)}}},
+      {"ProcessRecord",
+       {sizeof(ProcessRecord),
+        {FIELD(ProcessRecord, life), FIELD(ProcessRecord, role), FIELD(ProcessRecord, pid),
+         FIELD(ProcessRecord, start_time), FIELD(ProcessRecord, number),
+         FIELD(ProcessRecord, poisoned), FIELD(ProcessRecord, seen_deaths),
+         FIELD(ProcessRecord, settled_deaths), FIELD(ProcessRecord, used_slots),
+         FIELD(ProcessRecord, reserved), FIELD(ProcessRecord, heartbeat_ms),
+         FIELD(ProcessRecord, doorbell), FIELD(ProcessRecord, doorbell_reserved),
+         FIELD(ProcessRecord, used_blocks)}}},
+      {"Envelope",
+       {sizeof(Envelope),
+        {FIELD(Envelope, stamp), FIELD(Envelope, queue), FIELD(Envelope, next),
+         FIELD(Envelope, head), FIELD(Envelope, returned), FIELD(Envelope, unused)}}},
+      {"PayloadHeader",
+       {sizeof(PayloadHeader),
+        {FIELD(PayloadHeader, generation), FIELD(PayloadHeader, length),
+         FIELD(PayloadHeader, channel), FIELD(PayloadHeader, expires_ms),
+         FIELD(PayloadHeader, published_ms), FIELD(PayloadHeader, worker),
+         FIELD(PayloadHeader, sender), FIELD(PayloadHeader, incarnation),
+         FIELD(PayloadHeader, slot), FIELD(PayloadHeader, slot_generation),
+         FIELD(PayloadHeader, ordinal), FIELD(PayloadHeader, answered_block),
+         FIELD(PayloadHeader, answered_generation)}}},
+      {"QueueEnds", {sizeof(QueueEnds), {FIELD(QueueEnds, head), FIELD(QueueEnds, tail)}}},
+      {"ChannelRecord",
+       {sizeof(ChannelRecord),
+        {FIELD(ChannelRecord, truth), FIELD(ChannelRecord, capacity),
+         FIELD(ChannelRecord, expiry_ms), FIELD(ChannelRecord, poisoned),
+         FIELD(ChannelRecord, name_length), FIELD(ChannelRecord, name),
+         FIELD(ChannelRecord, bytes_queued), FIELD(ChannelRecord, full),
+         FIELD(ChannelRecord, expired), FIELD(ChannelRecord, withdrawn),
+         FIELD(ChannelRecord, readers), FIELD(ChannelRecord, waiters),
+         FIELD(ChannelRecord, ends)}}},
+      {"ConnectionRecord",
+       {sizeof(ConnectionRecord),
+        {FIELD(ConnectionRecord, state), FIELD(ConnectionRecord, owner),
+         FIELD(ConnectionRecord, constants), FIELD(ConnectionRecord, order),
+         FIELD(ConnectionRecord, high_water), FIELD(ConnectionRecord, waiter),
+         FIELD(ConnectionRecord, poisoned), FIELD(ConnectionRecord, unused),
+         FIELD(ConnectionRecord, head), FIELD(ConnectionRecord, tail),
+         FIELD(ConnectionRecord, unused_ends), FIELD(ConnectionRecord, cells)}}},
+      {"ReadyBitmap",
+       {sizeof(ReadyBitmap),
+        {FIELD(ReadyBitmap, top), FIELD(ReadyBitmap, middle), FIELD(ReadyBitmap, bottom)}}},
+  };
+}
+
+// Under a heading `### Name, N bytes`, the lines `| offset | bytes | name |…`.
+std::map<std::string, Record> described(std::istream& document) {
+  const std::regex heading(R"(### (\w+), (\d+) bytes)");
+  const std::regex row(R"(\| (\d+) \| (\d+) \| (\w+) \|.*)");
+  std::map<std::string, Record> all;
+  Record* current = nullptr;
+  for (std::string line; std::getline(document, line);) {
+    std::smatch match;
+    if (line.starts_with("#")) current = nullptr;
+    if (std::regex_match(line, match, heading)) {
+      current = &all[match[1]];
+      current->bytes = std::stoul(match[2]);
+    } else if (current != nullptr && std::regex_match(line, match, row)) {
+      current->fields[match[3]] = {std::stoul(match[1]), std::stoul(match[2])};
+    }
+  }
+  return all;
+}
+
+TEST_CASE("each record in LAYOUT.md has the fields, offsets and sizes of the header files") {
+  std::ifstream document(SLUICE_LAYOUT_DOCUMENT);
+  REQUIRE(document.is_open());
+
+  const std::map<std::string, Record> written = described(document);
+
+  const std::map<std::string, Record> compiled = records();
+  for (const auto& [name, record] : compiled) {
+    CAPTURE(name);
+    REQUIRE(written.contains(name));
+    CHECK(written.at(name).bytes == record.bytes);
+    for (const auto& [field, where] : record.fields) {
+      CAPTURE(field);
+      REQUIRE(written.at(name).fields.contains(field));
+      CHECK(written.at(name).fields.at(field).first == where.first);
+      CHECK(written.at(name).fields.at(field).second == where.second);
+    }
+    CHECK(written.at(name).fields.size() == record.fields.size());
+  }
+  CHECK(written.size() == compiled.size());
+}
+
+TEST_CASE("LAYOUT.md names the version and the magic of the header files") {
+  std::ifstream document(SLUICE_LAYOUT_DOCUMENT);
+  const std::string text((std::istreambuf_iterator<char>(document)), {});
+  char magic[32];
+  std::snprintf(magic, sizeof magic, "0x%016llx", static_cast<unsigned long long>(kMagic));
+
+  CHECK(text.find("layout version " + std::to_string(kLayoutVersion) + ".") != std::string::npos);
+  CHECK(text.find(magic) != std::string::npos);
+}
+
+}  // namespace
