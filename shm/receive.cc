@@ -128,6 +128,11 @@ bool ChannelLayer::fill(Taken& taken) noexcept {
     taken.content = payload.subspan(kHeaderBytes, length);
     return true;
   }
+  if (taken.returned == Returned::kTaken) {
+    // Its taker may have died while it freed the links: only the head is surely whole.
+    taken.content = payload.subspan(kHeaderBytes);
+    return true;
+  }
   return gather(taken, payload.subspan(kHeaderBytes));
 }
 

@@ -62,6 +62,26 @@ struct Bench {
   }
 };
 
+TEST_CASE("a chain whose taker died while freeing it comes back as taken, and nothing of it is called corrupt") {
+  Bench b;
+  const std::string bytes(kClassBytes[kClasses - 1] + 1000, 'c');
+  REQUIRE(b.worker.send(b.channel, bytes).ok());
+
+  const ProcessName dead = b.dies([&](Member& me) {
+    me.layer.start_reading(b.channel);
+    const BlockIndex head = me.layer.try_receive()->keep();
+    me.layer.free_block(b.world.segment().envelope(head)->next - 1);  // its only link, as free_block(head) begins
+  });
+  b.recovery.on_death(dead);
+
+  const auto back = b.worker.layer.try_receive();
+  REQUIRE(back);
+  CHECK(back->returned() == Returned::kTaken);
+  CHECK(back->header().length == bytes.size());
+  CHECK(back->content().size() == kClassBytes[kClasses - 1] - sizeof(PayloadHeader));
+  CHECK(b.worker.layer.drops().corrupt == 0);
+}
+
 TEST_CASE("a request in the hands of the dead comes back to its worker as taken") {
   Bench b;
   const Sent sent = b.worker.send(b.channel, "request").value();
