@@ -1,0 +1,77 @@
+// tests/crash/steps/one_step_calls.cc -- large copies and the clock, each as one system call, which is
+// one step.
+//
+// The linker sends every memcpy, memmove and memset of the layer here (--wrap). A message longer than
+// a block takes a million bytes with it; what is written is in hand and nobody else's to see, so
+// all the instructions of such a copy are one to everybody. And the clock as it is read without a
+// system call begins again whenever a tick passes under its reader: stepped, it would never end.
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
+void* __real_memcpy(void* to, const void* from, size_t bytes);
+void* __real_memmove(void* to, const void* from, size_t bytes);
+void* __real_memset(void* to, int value, size_t bytes);
+void* __wrap_memcpy(void* to, const void* from, size_t bytes);
+void* __wrap_memmove(void* to, const void* from, size_t bytes);
+void* __wrap_memset(void* to, int value, size_t bytes);
+int __wrap_clock_gettime(clockid_t clock, timespec* time);
+}
+
+namespace {
+
+constexpr size_t kBulk = 4096;  // from here on
+constexpr size_t kPieces = 1024;  // of one call: the kernel's bound
+
+alignas(64) constinit std::array<std::byte, 65536> zeros{};
+
+// True when the kernel copied all of it.
+bool copied(void* to, const iovec* from, size_t pieces, size_t bytes) {
+  const iovec into{to, bytes};
+  return process_vm_readv(getpid(), &into, 1, from, pieces, 0) == static_cast<ssize_t>(bytes);
+}
+
+bool overlap(const void* a, const void* b, size_t bytes) {
+  const auto x = reinterpret_cast<uintptr_t>(a);
+  const auto y = reinterpret_cast<uintptr_t>(b);
+  return x < y + bytes && y < x + bytes;
+}
+
+}  // namespace
+
+void* __wrap_memcpy(void* to, const void* from, size_t bytes) {
+  const iovec piece{const_cast<void*>(from), bytes};
+  if (bytes >= kBulk && copied(to, &piece, 1, bytes)) return to;
+  return __real_memcpy(to, from, bytes);
+}
+
+void* __wrap_memmove(void* to, const void* from, size_t bytes) {
+  const iovec piece{const_cast<void*>(from), bytes};
+  if (bytes >= kBulk && !overlap(to, from, bytes) && copied(to, &piece, 1, bytes)) return to;
+  return __real_memmove(to, from, bytes);
+}
+
+void* __wrap_memset(void* to, int value, size_t bytes) {
+  if (value != 0 || bytes < kBulk || bytes > zeros.size() * kPieces) return __real_memset(to, value, bytes);
+  std::array<iovec, kPieces> pieces;
+  size_t count = 0;
+  for (size_t left = bytes; left > 0; ++count) {
+    const size_t length = std::min(left, zeros.size());
+    pieces[count] = {zeros.data(), length};
+    left -= length;
+  }
+  return copied(to, pieces.data(), count, bytes) ? to : __real_memset(to, value, bytes);
+}
+
+int __wrap_clock_gettime(clockid_t clock, timespec* time) {
+  return static_cast<int>(syscall(SYS_clock_gettime, clock, time));
+}
+// NOLINTEND(bugprone-reserved-identifier)

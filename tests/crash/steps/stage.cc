@@ -1,0 +1,309 @@
+// tests/crash/steps/stage.cc -- the living at work, and the account at the end.
+#include "tests/crash/steps/stage.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <memory>
+
+namespace sluice::tests {
+namespace {
+
+using namespace sluice::shm;
+using enum std::memory_order;
+
+constexpr int kTurnsOfRecovery = 30;  // a handful are needed
+constexpr int kLaps = 3;
+
+// As small as it can be while every class has a block and a chain of two fits.
+Geometry stage_geometry() {
+  Geometry geometry{};
+  geometry.processes = 10;
+  geometry.worker_processes = 2;
+  geometry.connections_per_worker = 64;
+  geometry.channels = 16;
+  geometry.channel_cells = 8;
+  geometry.inbox_cells = 8;
+  geometry.worker_blocks = {64, 2, 2, 2, 2, 5};
+  geometry.other_blocks = {64, 2, 2, 2, 2, 5};
+  return geometry;
+}
+
+char kind_of(const std::string& name) { return name.front(); }
+uint32_t number_of(const std::string& name) { return static_cast<uint32_t>(std::stoul(name.substr(1))); }
+std::string bytes_named(std::string name, size_t bytes) {
+  name.resize(bytes, '.');
+  return name;
+}
+std::string name_in(const Delivery& delivery) {
+  const std::string start = Member::text(delivery).substr(0, 24);
+  return start.substr(0, start.find('.'));
+}
+
+}  // namespace
+
+Stage::Stage(Role victims_role)
+    : world(stage_geometry()), victim(world.join(victims_role, victims_role == Role::kWorker ? 1 : 9)),
+      other(world.join(Role::kConsumer, 2)) {
+  connection = slots.open().value();
+  channel = worker.layer.channels().open("http.request").value();
+  ChannelRecord* record = segment.channel(channel);
+  expect(record != nullptr, "no channel");
+  record->expiry_ms.store(~0u, relaxed);  // a test may take longer than a minute
+  leave_another_dead();
+  reader.layer.start_reading(channel);
+}
+
+Stage::Moment Stage::moment() {
+  return {master.layer.pool(), worker.layer.pool(), reader.layer.pool(), slots, recovery, connection, ledger_};
+}
+
+void Stage::put_back(const Moment& moment) {
+  const auto again = [](auto& object, const auto& earlier) {  // they hold references: not assignable
+    std::destroy_at(&object);
+    std::construct_at(&object, earlier);
+  };
+  again(master.layer.pool(), moment.masters);
+  again(worker.layer.pool(), moment.workers);
+  again(reader.layer.pool(), moment.readers);
+  again(slots, moment.slots);
+  again(recovery, moment.recovery);
+  connection = moment.connection;
+  ledger_ = moment.ledger;
+}
+
+// A consumer that died with a message in hand, one unread and one of its own in its inbox.
+void Stage::leave_another_dead() {
+  worker_sends(1);
+  worker_sends_to(other, 1);
+  const std::string own = name_message('o', 20, false);
+  const pid_t child = fork();
+  expect(child >= 0, "no child");
+  if (child == 0) {
+    Member me(world, other);
+    me.layer.start_reading(channel);
+    const std::optional<Delivery> unread = me.layer.try_receive();  // its inbox comes first
+    const std::optional<Delivery> in_hand = me.layer.try_receive();
+    if (!unread || !in_hand || !me.send_to(other, bytes_of(own)).ok()) _exit(1);
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  expect(waitpid(child, &status, 0) == child && WIFSIGNALED(status), "the other does not die as it should");
+  worker_sends_to(other, 1);
+}
+
+// ---- messages -----------------------------------------------------------------------------------
+
+std::string Stage::name_message(char kind, size_t bytes, bool kept) {
+  const std::string name = kind + std::to_string(++ledger_.last_number[kind]);
+  ledger_.fates[name] = {bytes, kept};
+  return name;
+}
+
+std::string Stage::bytes_of(const std::string& name) const {
+  const auto fate = ledger_.fates.find(name);
+  expect(fate != ledger_.fates.end(), "a message nobody sent: " + name);
+  return bytes_named(name, fate->second.bytes);
+}
+
+void Stage::worker_sends(uint32_t count, size_t bytes) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const Result<Sent> done = worker.send(channel, bytes_of(name_message('w', bytes)));
+    expect(done.ok(), "a living worker cannot send");
+  }
+}
+
+void Stage::worker_sends_to(ProcessName to, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    expect(worker.send_to(to, bytes_of(name_message('i'))).ok(), "a living worker cannot send to an inbox");
+  }
+}
+
+void Stage::tell(Report& report, const Delivery& found) {
+  const std::string name = name_in(found);
+  if (report.received >= Report::kTexts || name.size() >= sizeof(Report::Message::name)) std::abort();
+  Report::Message& message = report.messages[report.received++];
+  std::strcpy(message.name, name.c_str());
+  message.bytes = found.content().size();
+  message.whole = Member::text(found) == bytes_named(name, message.bytes);
+}
+
+void Stage::count(const Report& report) {
+  for (size_t i = 0; i < report.received; ++i) {
+    const Report::Message& message = report.messages[i];
+    arrive(message.name, message.whole && message.bytes == bytes_of(message.name).size());
+  }
+}
+
+void Stage::arrive(const std::string& name, bool whole) {
+  const auto fate = ledger_.fates.find(name);
+  expect(fate != ledger_.fates.end(), "a message arrives that nobody sent: " + name);
+  expect(whole, "a message arrives with other bytes than it was sent with: " + name);
+  expect(++fate->second.arrived == 1, "a message arrives twice: " + name);
+}
+
+void Stage::note(const Delivery& found) {
+  const std::string name = name_in(found);
+  // What was meant for a connection that is over, its worker drops.
+  if (found.about().worker != kNobody && found.about().generation != connection.generation) return;
+  const bool back = found.returned() != Returned::kNo;
+  // What its taker died with has its name at least: it may have been freed in part.
+  arrive(name, found.returned() == Returned::kTaken || Member::text(found) == bytes_of(name));
+  if (back) return;
+  expect(!ledger_.fates.at(name).withdrawn, "a withdrawn message reaches a reader: " + name);
+  uint32_t& last = ledger_.last_read[kind_of(name)];
+  expect(number_of(name) > last, "a message overtakes another: " + name);
+  last = number_of(name);
+}
+
+// ---- the living at work -------------------------------------------------------------------------
+
+void Stage::drain() {
+  for (bool any = true; any;) {
+    any = false;
+    for (Member* each : {&reader, &worker}) {
+      while (const auto found = each->layer.try_receive()) {
+        note(*found);
+        any = true;
+      }
+    }
+    while (const auto slot = slots.next_ready()) {
+      while (const auto found = worker.layer.try_receive_reply(*slot)) note(*found);
+      any = true;
+    }
+  }
+  expect(worker.layer.drops().corrupt == 0 && reader.layer.drops().corrupt == 0, "something corrupt was met");
+  expect(worker.layer.drops().unmapped == 0 && reader.layer.drops().unmapped == 0, "an arena was not to be had");
+}
+
+void Stage::carry_on() {
+  drain();
+  const uint32_t capacity = segment.geometry().channel_cells;
+  for (int lap = 0; lap < kLaps; ++lap) {
+    worker_sends(capacity);
+    const std::string refused = name_message('w');
+    const Result<Sent> full = worker.send(channel, bytes_of(refused));
+    expect(!full.ok() && full.error() == Error::kChannelFull, "a full channel does not refuse");
+    never_sent(refused);
+    const std::optional<Delivery> one = reader.layer.try_receive();
+    expect(one.has_value(), "a full channel has nothing to read");
+    note(*one);
+    worker_sends(1);
+    drain();
+    worker_sends(3);  // the queue's ends come to lie elsewhere in the next lap
+    drain();
+    expect(queue().empty(), "what is drained is not empty");
+  }
+  inbox_round();
+  reply_round();
+  expect(reader.layer.channels().open("carry.on").ok(), "a living process cannot open a channel");
+  expect(worker.layer.channels().find("carry.on").has_value(), "an open channel is not found");
+  newcomer_round();
+  if (!other_is_victims && !std::exchange(ledger_.other_buried, true)) bury(other);
+  worker_sends(2);
+}
+
+// Somebody attaches, and is gone again.
+void Stage::newcomer_round() {
+  const std::optional<ProcessName> name = world.table().reserve(Role::kConsumer, 3);
+  expect(name.has_value(), "no row for a newcomer");
+  world.table().set_live(*name, 1, 1);
+  expect(world.table().is_live(*name), "a newcomer is not living");
+  worker_sends_to(*name, 1);
+  bury(*name);
+}
+
+void Stage::inbox_round() {
+  const uint32_t capacity = segment.geometry().inbox_cells;
+  worker_sends_to(reader.layer.me(), capacity);
+  const std::string refused = name_message('i');
+  expect(!worker.send_to(reader.layer.me(), bytes_of(refused)).ok(), "a full inbox does not refuse");
+  never_sent(refused);
+  drain();
+  for (uint32_t i = 0; i < 2 * capacity; ++i) {
+    expect(reader.send_to(worker.layer.me(), bytes_of(name_message('c'))).ok(), "a consumer cannot send");
+    drain();
+  }
+}
+
+void Stage::reply_round() {
+  slots.set_high_water(connection.slot, false);
+  slots.set_ready(connection.slot);  // a frozen sender's may lie there unannounced
+  drain();
+  for (int lap = 0; lap < kLaps; ++lap) {
+    for (uint32_t i = 0; i < kReplyCells; ++i) {
+      expect(reader.reply(about(), bytes_of(name_message('r'))).ok(), "a consumer cannot reply");
+    }
+    expect(!reader.reply(about(), "one too many").ok(), "a full ring does not refuse");
+    drain();
+    expect(reader.reply(about(), bytes_of(name_message('r'))).ok(), "a consumer cannot reply");
+    drain();
+    expect(segment.reply_ring(worker.layer.me().index, connection.slot).empty(), "a reply lies unannounced");
+  }
+  static_cast<void>(slots.take_waiter(connection.slot));
+}
+
+void Stage::bury(ProcessName dead) {
+  recovery.on_death(dead);
+  if (reader_sleeps && reader.layer.anything_waiting()) {
+    pollfd bell{reader.bell.poll_fd(), POLLIN, 0};
+    expect(poll(&bell, 1, 0) == 1, "a sleeper is not rung for what waits for it");
+  }
+  for (int turn = 0; turn < kTurnsOfRecovery && recovery.busy(); ++turn) {
+    segment.process(worker.layer.me().index)->seen_deaths.store(segment.header().deaths.load(acquire), release);
+    drain();
+    static_cast<void>(recovery.advance());
+  }
+  drain();
+  expect(segment.reply_ring(worker.layer.me().index, connection.slot).empty(),
+         "a dead one's reply lies unannounced after recovery");
+}
+
+void Stage::account() {
+  if (!std::exchange(ledger_.other_buried, true)) bury(other);
+  drain();
+  expect(!recovery.busy(), "recovery does not come to its end");
+  std::string problem;
+  expect(segment.verify(problem), problem);
+  for (const auto& [name, fate] : ledger_.fates) {
+    if (fate.kept) expect(fate.arrived == 1, "a message is lost: " + name);
+  }
+  for (const ProcessIndex row : {victim.index, other.index}) {
+    expect(world.table().state(row) == ProcessState::kFree, "the row of a dead process is not given back");
+    expect(blocks_waiting_free(segment, row) == blocks_used(segment, row), "blocks of the dead are lost");
+    for (uint32_t slot = 0; segment.is_worker(row) && slot < segment.process(row)->used_slots.load(acquire); ++slot) {
+      const auto state = static_cast<uint32_t>(segment.connection(row, slot)->state.load(acquire));
+      expect(static_cast<SlotState>(state) == SlotState::kFree, "a dead worker's connection stays open");
+    }
+    for (uint32_t c = 0; c < segment.geometry().channels; ++c) {
+      const ChannelRecord& record = *segment.channel(c);
+      const uint64_t bit = uint64_t{1} << row;
+      expect((record.readers.words[0].load(acquire) & bit) == 0, "a dead process still reads a channel");
+      expect((record.waiters.words[0].load(acquire) & bit) == 0, "a dead process still waits at a channel");
+    }
+  }
+  for (uint32_t c = 0; c < segment.geometry().channels; ++c) {
+    const auto state = static_cast<ChannelState>(segment.channel(c)->truth.load(acquire) & 0xffff);
+    expect(state != ChannelState::kOwned, "a channel stays in the hands of the dead");
+    const ChannelTable& channels = reader.layer.channels();
+    expect(state == ChannelState::kFree || channels.find(channels.name_of(c)) == c, "a channel has no name");
+  }
+  for (Member* each : {&master, &worker, &reader}) expect_all_claimable(*each);
+}
+
+void Stage::expect_all_claimable(Member& member) {
+  std::vector<Claim> all;
+  const ClassCounts& counts = segment.blocks_of(member.layer.me().index);
+  for (uint32_t c = 0; c < kClasses; ++c) {
+    for (uint32_t i = 0; i < counts[c]; ++i) {
+      Result<Claim> one = member.layer.claim(kClassBytes[c] - sizeof(PayloadHeader));
+      expect(one.ok() && one->space().size() == kClassBytes[c] - sizeof(PayloadHeader),
+             "a block of the living is lost, of " + std::to_string(kClassBytes[c]) + " bytes");
+      all.push_back(std::move(*one));
+    }
+  }
+}
+
+}  // namespace sluice::tests

@@ -1,0 +1,55 @@
+// tests/crash/steps/stepped_process.h -- a process run one machine instruction at a time.
+//
+// It is a child under ptrace. A system call is one instruction: the kernel finishes it before the step
+// is over. Between two steps it can be copied, by a fork it makes of itself in a signal handler, so
+// that the copy stands at the same instruction with the same registers, stack and heap: to be killed
+// there. Or it runs on to its end and is put back to where it stood (checkpoint.h).
+//
+// Killed means SIGKILL, and the wait that says the process is gone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace sluice::tests {
+
+// Where a process stands.
+struct Place {
+  uint64_t instruction = 0;
+  uint64_t stack = 0;
+  friend bool operator==(const Place&, const Place&) = default;
+  // The function it is in and how far, for a person.
+  [[nodiscard]] std::string name() const;
+};
+
+class SteppedProcess {
+ public:
+  // Forks. In the child `ready` runs freely, then `operate` is stepped, then `tell` runs freely. The
+  // constructor returns when the child stands before the first instruction of `operate`.
+  SteppedProcess(const std::function<void()>& ready, const std::function<void()>& operate,
+                 const std::function<void()>& tell);
+  SteppedProcess(const SteppedProcess&) = delete;
+  SteppedProcess& operator=(const SteppedProcess&) = delete;
+  ~SteppedProcess();
+
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] Place place() const noexcept;
+  // One instruction on. False: the operation is over, or the process ended badly (then broken()).
+  [[nodiscard]] bool step() noexcept;
+  [[nodiscard]] bool broken() const noexcept { return broken_; }
+  // Makes a copy of the process as it stands here, and kills it.
+  void kill_copy() const noexcept;
+  // On to the end of `tell`. False: it came to another end. It may never: set an alarm().
+  [[nodiscard]] bool finish() const noexcept;
+
+ private:
+  struct Phase;
+  Phase* phase_;  // shared with the child
+  pid_t pid_ = -1;
+  bool broken_ = false;
+};
+
+}  // namespace sluice::tests
