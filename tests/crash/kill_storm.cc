@@ -1,14 +1,16 @@
-// tests/crash/kill_storm.cc -- workers and consumers push and take 512-byte blocks through the real
-// layer while their parent kills them at random; then it counts.
+// tests/crash/kill_storm.cc -- workers and consumers speak through the real layer, on a shared channel,
+// inboxes and reply rings, in single blocks and in chains, while their parent kills them at random,
+// and now and then whoever recovers them; then it counts.
 //
 //   usage: kill_storm [seconds] [seed]
 //
-// S1  No message is delivered twice.
+// S1  No message and no answer is delivered twice.
 // S2  Of a worker that lived to the end, every message was delivered, or came back to it as taken by
 //     one that died; those that were not delivered are at most as many as there were deaths.
 // S3  At the end all blocks of all the dead are free, and Segment::verify() finds nothing.
-// S4  Nobody waits for ever: readers sleep in their futex without a belt (a minute), and the storm
-//     ends in time.
+// S4  Nobody waits for ever: readers sleep in their futex without a belt (a minute), every message of
+//     a living worker is answered or comes back, and the storm ends in time.
+// S5  The messages of a connection are seen in order, whoever reads them, and so are their answers.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -18,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <random>
 
 #include "tests/support/shm_world.h"
@@ -34,28 +37,45 @@ using sluice::tests::World;
 constexpr uint32_t kWorkers = 3;  // the first is never killed
 constexpr uint32_t kConsumers = 4;
 constexpr uint32_t kMessages = 1u << 25;  // of one worker, its successors included: a minute of them
+constexpr uint32_t kConnections = 48;     // of a worker; each waits for its answer before it goes on
 constexpr size_t kBytes = 440;            // with its header, a block of the smallest class
+constexpr size_t kChainedBytes = kClassBytes[kClasses - 1] + kBytes;  // a block of the largest, and one
+constexpr uint32_t kChainedEvery = 1024;
+constexpr uint32_t kToInboxEvery = 4;
+constexpr uint32_t kRows = 48;
 
 // What became of a message.
-enum Fate : uint8_t { kSent = 1, kDelivered = 2, kTwice = 4, kTakenByTheDead = 8 };
+enum Fate : uint8_t { kSent = 1, kDelivered = 2, kTwice = 4, kTakenByTheDead = 8, kAnswered = 16 };
 
 // Beside the segment, in memory of the test's own.
 struct Ledger {
   std::atomic<bool> stop_sending;
   std::atomic<bool> leave;
+  std::atomic<bool> recovering;
   std::array<std::atomic<uint32_t>, kWorkers> next;
   std::array<std::atomic<uint64_t>, kConsumers> taken;
+  std::array<std::atomic<uint32_t>, kWorkers> unanswered;  // connections that wait
+  std::array<std::array<std::atomic<uint64_t>, kConnections>, kRows> last_seen;  // incarnation:32 | number:32
+  std::atomic<uint64_t> chained, to_inboxes, answers, resent;
   std::array<std::array<std::atomic<uint8_t>, kMessages>, kWorkers> fate;
 
-  void deliver(uint32_t worker, uint32_t number) {
-    if ((fate[worker][number].fetch_or(kDelivered) & kDelivered) != 0) fate[worker][number].fetch_or(kTwice);
+  void mark(uint32_t worker, uint32_t number, Fate what) {
+    if ((fate[worker][number].fetch_or(what) & what) != 0) fate[worker][number].fetch_or(kTwice);
   }
 };
 
 struct Body {
   uint32_t worker;
   uint32_t number;
-  std::array<uint64_t, 54> filling;
+  uint64_t connection;
+  std::array<uint64_t, 53> filling;
+
+  static Body of(uint32_t worker, uint32_t number, uint32_t connection) {
+    Body body{worker, number, connection, {}};
+    body.filling.fill(uint64_t{worker} << 32 | number);
+    return body;
+  }
+  friend bool operator==(const Body&, const Body&) = default;
 };
 static_assert(sizeof(Body) == kBytes);
 
@@ -64,59 +84,143 @@ static_assert(sizeof(Body) == kBytes);
   std::abort();
 }
 
+// A chain begins and ends with the same body; what came back as taken may lack its end.
 Body body_of(const Delivery& delivery) {
+  const std::span<const std::byte> content = delivery.content();
   Body body{};
-  if (delivery.content().size() != sizeof body) fail("a message of the wrong length");
-  std::memcpy(&body, delivery.content().data(), sizeof body);
-  for (const uint64_t word : body.filling) {
-    if (word != (uint64_t{body.worker} << 32 | body.number)) fail("a message of mixed content");
+  if (content.size() < sizeof body) fail("a message is too short");
+  std::memcpy(&body, content.data(), sizeof body);
+  if (body.worker >= kWorkers || body.number >= kMessages || body.connection >= kConnections ||
+      body != Body::of(body.worker, body.number, static_cast<uint32_t>(body.connection))) {
+    fail("a message of mixed content");
   }
+  if (delivery.returned() == Returned::kTaken) return body;
+  Body end{};
+  std::memcpy(&end, content.data() + content.size() - sizeof end, sizeof end);
+  if ((content.size() != kBytes && content.size() != kChainedBytes) || end != body) fail("a message of mixed ends");
   return body;
 }
 
-[[noreturn]] void live_as_worker(World& world, Ledger& ledger, ProcessName name, uint32_t worker) {
-  Member me(world, name);
-  const uint32_t channel = me.layer.channels().open("http.request").value();
-  ProcessRecord& row = *world.segment().process(name.index);
-  constexpr uint32_t kNone = ~0u;
-  uint32_t number = kNone;
-  while (!ledger.leave.load()) {
-    row.seen_deaths = world.segment().header().deaths.load();
-    while (const auto back = me.layer.try_receive()) {
-      if (back->returned() == Returned::kNo) continue;  // a consumer's greeting
-      const Body body = body_of(*back);
-      if (body.worker == worker) ledger.fate[worker][body.number].fetch_or(kTakenByTheDead);
-    }
-    bool sent = false;
-    for (int i = 0; i < 32 && !ledger.stop_sending.load(); ++i) {
-      auto claim = me.layer.claim(kBytes);
-      if (!claim.ok()) break;
-      // A number is used once, whatever becomes of the message: a successor must not send it again.
-      if (number == kNone) number = ledger.next[worker].fetch_add(1);
-      if (number >= kMessages) break;
-      Body body{worker, number, {}};
-      body.filling.fill(uint64_t{worker} << 32 | number);
-      std::memcpy(claim->space().data(), &body, sizeof body);
-      const auto outcome = me.layer.send(channel, *claim, sizeof body, {});
-      if (!outcome.ok()) {
-        if (outcome.error() != Error::kChannelFull) fail("a send failed");
-        break;
-      }
-      sent = true;
-      ledger.fate[worker][number].fetch_or(kSent);
-      number = kNone;
-    }
-    me.layer.ring();
-    if (sent) continue;
-    me.bell.fall_asleep_in_futex();
-    if (!me.layer.anything_waiting()) me.bell.sleep_in_futex(std::chrono::milliseconds(1));
-    me.bell.stay_awake();
+class StormWorker {
+ public:
+  StormWorker(World& world, Ledger& ledger, ProcessName name, uint32_t worker)
+      : world_(world), ledger_(ledger), worker_(worker), me_(world, name), slots_(world.segment(), name) {
+    for (Connection& each : connections_) each.opened = slots_.open().value();
   }
-  _exit(0);
+
+  [[noreturn]] void live() {
+    ProcessRecord& row = *world_.segment().process(me_.layer.me().index);
+    while (!ledger_.leave.load()) {
+      row.seen_deaths = world_.segment().header().deaths.load();
+      while (const auto back = me_.layer.try_receive()) take_back(*back);
+      while (const auto slot = slots_.next_ready()) {
+        while (const auto answer = me_.layer.try_receive_reply(*slot)) take(*answer);
+      }
+      bool sent = false;
+      uint32_t unanswered = 0;
+      for (uint32_t c = 0; c < kConnections; ++c) {
+        sent = go_on(c) || sent;
+        unanswered += connections_[c].number != kNone;
+      }
+      ledger_.unanswered[worker_] = unanswered;
+      me_.layer.ring();
+      if (sent) continue;
+      me_.bell.fall_asleep_in_futex();
+      if (!me_.layer.anything_waiting() && !slots_.any_ready()) me_.bell.sleep_in_futex(std::chrono::milliseconds(1));
+      me_.bell.stay_awake();
+    }
+    _exit(0);
+  }
+
+ private:
+  static constexpr uint32_t kNone = ~0u;
+  struct Connection {
+    ConnectionSlots::Opened opened{};
+    uint32_t number = kNone;  // of the message that has no answer yet
+    bool to_send = false;     // it was not sent, or came back unread
+    uint32_t last_answered = 0;
+    std::optional<ProcessName> owner;  // who answered last
+  };
+
+  void take_back(const Delivery& back) {
+    if (back.returned() == Returned::kNo) fail("a worker is sent what it did not send");
+    const Body body = body_of(back);
+    if (body.worker != worker_) fail("a worker gets another's message back");
+    Connection& connection = connections_[body.connection];
+    if (back.returned() == Returned::kTaken) {
+      ledger_.mark(worker_, body.number, kTakenByTheDead);
+      if (connection.number == body.number) connection.number = kNone;
+    } else {
+      if (connection.number != body.number || connection.to_send) fail("a message comes back unread twice");
+      connection.to_send = true;
+      ledger_.resent.fetch_add(1);
+    }
+  }
+
+  void take(const Delivery& answer) {
+    const Body body = body_of(answer);
+    Connection& connection = connections_[body.connection];
+    if (body.worker != worker_ || answer.about().slot != connection.opened.slot) fail("another connection's answer");
+    if (connection.last_answered != 0 && body.number <= connection.last_answered) fail("S5: answers out of order");
+    connection.last_answered = body.number;
+    ledger_.mark(worker_, body.number, kAnswered);
+    ledger_.answers.fetch_add(1);
+    if (connection.number == body.number) connection.number = kNone;
+    connection.owner = me_.layer.processes().living(answer.header().sender);
+  }
+
+  // Sends the connection's next message, or again the one that came back.
+  bool go_on(uint32_t c) {
+    Connection& connection = connections_[c];
+    if (connection.number == kNone) {
+      if (ledger_.stop_sending.load()) return false;
+      connection.number = ledger_.next[worker_].fetch_add(1);
+      if (connection.number >= kMessages) fail("more messages than there is room to count");
+      connection.to_send = true;
+    }
+    if (!connection.to_send) return false;
+    const Body body = Body::of(worker_, connection.number, c);
+    const bool chained = connection.number % kChainedEvery == 0;
+    const size_t bytes = chained ? kChainedBytes : kBytes;
+    auto claim = me_.layer.claim(bytes);
+    if (!claim.ok()) return false;
+    std::memcpy(claim->space().data(), &body, sizeof body);
+    std::memcpy(claim->space().data() + bytes - sizeof body, &body, sizeof body);
+    Route route{};
+    route.about = {me_.layer.me().index, me_.layer.me().incarnation, connection.opened.slot, connection.opened.generation, 0};
+    const bool to_inbox = connection.owner && connection.number % kToInboxEvery == 1 &&
+                          me_.layer.send_to(*connection.owner, *claim, bytes, route).ok();
+    if (!to_inbox) {
+      const auto outcome = me_.layer.send(channel_, *claim, bytes, route);
+      if (!outcome.ok() && outcome.error() != Error::kChannelFull && outcome.error() != Error::kOutOfBlocks) {
+        fail("a send failed");
+      }
+      if (!outcome.ok()) return false;
+    }
+    (chained ? ledger_.chained : ledger_.to_inboxes).fetch_add(chained || to_inbox);
+    ledger_.fate[worker_][connection.number].fetch_or(kSent);
+    connection.to_send = false;
+    return true;
+  }
+
+  World& world_;
+  Ledger& ledger_;
+  uint32_t worker_;
+  Member me_;
+  ConnectionSlots slots_;
+  uint32_t channel_ = me_.layer.channels().open("http.request").value();
+  std::array<Connection, kConnections> connections_;
+};
+
+// S5: of a worker's incarnation, a connection's numbers only grow.
+void see_in_order(Ledger& ledger, const Delivery& delivery, const Body& body) {
+  const ReplyAddress about = delivery.about();
+  const uint64_t now = uint64_t{about.incarnation} << 32 | body.number;
+  const uint64_t before = ledger.last_seen[about.worker][body.connection].exchange(now);
+  if (before >> 32 == about.incarnation && before >= now) fail("S5: a connection's messages out of order");
 }
 
-[[noreturn]] void live_as_consumer(World& world, Ledger& ledger, ProcessName name, uint32_t consumer,
-                                   const std::vector<ProcessName>& workers) {
+[[noreturn]] void live_as_consumer(World& world, Ledger& ledger, ProcessName name, uint32_t consumer) {
   Member me(world, name);
   const uint32_t channel = me.layer.channels().open("http.request").value();
   me.layer.start_reading(channel);
@@ -124,12 +228,17 @@ Body body_of(const Delivery& delivery) {
   for (;;) {
     while (const auto delivery = me.layer.try_receive()) {
       const Body body = body_of(*delivery);
-      ledger.deliver(body.worker, body.number);
+      see_in_order(ledger, *delivery, body);
+      ledger.mark(body.worker, body.number, kDelivered);
       ledger.taken[consumer].fetch_add(1);
-      if (++turn % 64 == 0) {
-        static_cast<void>(me.send_to(workers[turn / 64 % workers.size()], "greeting"));
+      const std::string_view answer(reinterpret_cast<const char*>(&body), sizeof body);
+      for (auto sent = me.reply(delivery->about(), answer); !sent.ok(); sent = me.reply(delivery->about(), answer)) {
+        if (sent.error() == Error::kConnectionGone || ledger.leave.load()) break;
+        if (sent.error() != Error::kOutOfBlocks && sent.error() != Error::kChannelFull) fail("a reply failed");
+        me.layer.ring();
+        sched_yield();
       }
-      if (turn % 16 == 0) me.layer.ring();
+      if (++turn % 16 == 0) me.layer.ring();
     }
     me.layer.ring();
     me.layer.pass_on();
@@ -146,9 +255,10 @@ Body body_of(const Delivery& delivery) {
 
 Geometry storm_geometry() {
   Geometry geometry = tests::small_geometry();
-  geometry.processes = 48;
+  geometry.processes = kRows;
   geometry.worker_processes = 12;
-  geometry.channel_cells = 256;
+  geometry.channel_cells = 64;  // less than all that wait for an answer: full, too
+  geometry.inbox_cells = 64;
   geometry.worker_blocks[0] = 512;
   geometry.other_blocks[0] = 64;
   return geometry;
@@ -167,13 +277,15 @@ class Storm {
   void rage(std::chrono::seconds time) {
     const uint64_t end = now_ms() + static_cast<uint64_t>(time.count()) * 1000;
     while (now_ms() < end && ledger_->next[0].load() < kMessages) {
-      wait_for_messages(random_() % 6000);
+      wait_for_messages(random_() % 100);
       auto victim = children_.begin();
       std::advance(victim, random_() % children_.size());
       const Child child = victim->second;
       if (child.role == Role::kWorker && (child.number == 0 || random_() % 4 != 0)) continue;
       kill(victim->first, SIGKILL);
-      bury(victim->first, SIGKILL);
+      wait_dead(victim->first, SIGKILL);
+      if (random_() % 8 == 0) kill_recovery_of(child.name);
+      bury(victim->first);
       (child.role == Role::kWorker ? worker_kills_ : consumer_kills_)++;
       start(child.role, child.number);
       static_cast<void>(recovery_.advance());
@@ -185,7 +297,10 @@ class Storm {
     // Consumers take what is left; a minute's sleep without a ring would show here.
     const uint64_t deadline = now_ms() + 20'000;
     const uint32_t channel = master_.layer.channels().open("http.request").value();
-    while (!world_.segment().channel_queue(channel).empty() || recovery_.busy()) {
+    const auto unanswered = [this] {
+      return std::any_of(ledger_->unanswered.begin(), ledger_->unanswered.end(), [](const auto& n) { return n != 0; });
+    };
+    while (!world_.segment().channel_queue(channel).empty() || unanswered() || recovery_.busy()) {
       if (now_ms() > deadline) fail("messages still wait, or recovery: somebody was not woken");
       static_cast<void>(recovery_.advance());
       sched_yield();
@@ -197,7 +312,10 @@ class Storm {
       recovery_.ring_all();
       int status = 0;
       const pid_t pid = waitpid(-1, &status, WNOHANG);
-      if (pid > 0) gone(pid, status, 0);
+      if (pid > 0) {
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail("a child failed");
+        bury(pid);
+      }
       sched_yield();
     }
     for (int i = 0; i < 10; ++i) static_cast<void>(recovery_.advance());
@@ -221,14 +339,17 @@ class Storm {
       }
     }
     for (const auto& each : ledger_->taken) taken += each.load();
-    std::printf("%" PRIu64 " messages sent, %" PRIu64 " taken; %u consumers and %u workers killed; "
-                "%" PRIu64 " twice, %" PRIu64 " lost, %" PRIu64 " back from the dead; %" PRIu64
+    std::printf("%" PRIu64 " messages sent, %" PRIu64 " chained, %" PRIu64 " to inboxes; %" PRIu64 " taken, %" PRIu64
+                " answered; %u consumers, %u workers and %u recoveries killed; %" PRIu64 " twice, %" PRIu64
+                " lost, %" PRIu64 " in the hands of the dead, %" PRIu64 " sent again; %" PRIu64
                 " blocks freed, %" PRIu64 " handed back\n",
-                sent, taken, consumer_kills_, worker_kills_, twice, lost, undelivered - lost,
+                sent, ledger_->chained.load(), ledger_->to_inboxes.load(), taken, ledger_->answers.load(),
+                consumer_kills_, worker_kills_, recovery_kills_, twice, lost, undelivered - lost, ledger_->resent.load(),
                 recovery_.totals().freed, recovery_.totals().returned);
     expect(sent > 1000, "hardly anything was sent");
     expect(consumer_kills_ > 0, "nobody was killed");
-    expect(twice == 0, "S1: messages were delivered twice");
+    expect(ledger_->chained > 0 && ledger_->to_inboxes > 0 && ledger_->answers > 0, "not every kind was sent");
+    expect(twice == 0, "S1: messages or answers were delivered twice");
     expect(lost == 0, "S2: messages of the living were lost");
     expect(undelivered <= consumer_kills_, "S2: more undelivered than deaths");
     expect(!recovery_.busy(), "S3: recovery does not come to an end");
@@ -273,29 +394,46 @@ class Storm {
       static_cast<void>(recovery_.advance());
       sched_yield();
     }
-    if (role == Role::kWorker) {
-      workers_.resize(kWorkers);
-      workers_[number] = *name;
-    }
+    if (role == Role::kWorker) ledger_->unanswered[number] = 0;
     const pid_t pid = fork();
     if (pid < 0) fail("no child");
     if (pid == 0) {
-      if (role == Role::kWorker) live_as_worker(world_, *ledger_, *name, number);
-      live_as_consumer(world_, *ledger_, *name, number, workers_);
+      if (role == Role::kWorker) std::make_unique<StormWorker>(world_, *ledger_, *name, number)->live();
+      live_as_consumer(world_, *ledger_, *name, number);
     }
     world_.table().set_live(*name, static_cast<uint32_t>(pid), 0);
     children_[pid] = {*name, role, number};
   }
 
-  void bury(pid_t pid, int signal) {
+  void wait_dead(pid_t pid, int signal) {
     int status = 0;
-    if (waitpid(pid, &status, 0) != pid) fail("a child is gone already");
-    gone(pid, status, signal);
+    if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != signal) fail("a child failed");
   }
-  void gone(pid_t pid, int status, int signal) {
-    if (WIFSIGNALED(status) ? WTERMSIG(status) != signal : WEXITSTATUS(status) != 0) fail("a child failed");
-    recovery_.on_death(children_[pid].name);
+  void bury(pid_t pid) {
+    recovery_.on_death(children_.at(pid).name);
     children_.erase(pid);
+  }
+
+  // Somebody begins to recover the dead one and is killed at it: the master does it all again.
+  void kill_recovery_of(ProcessName dead) {
+    const std::optional<ProcessName> name = world_.table().reserve(Role::kConsumer, kConsumers);
+    if (!name) return;
+    world_.table().set_live(*name, static_cast<uint32_t>(getpid()), 0);
+    const pid_t pid = fork();
+    if (pid < 0) fail("no child");
+    if (pid == 0) {
+      Member me(world_, *name);
+      ledger_->recovering = true;
+      Recovery(me.layer).on_death(dead);
+      for (;;) pause();
+    }
+    while (!ledger_->recovering.load()) sched_yield();
+    for (auto i = random_() % 20'000; i > 0; --i) std::atomic_signal_fence(std::memory_order::seq_cst);
+    kill(pid, SIGKILL);
+    wait_dead(pid, SIGKILL);
+    ledger_->recovering = false;
+    recovery_.on_death(*name);
+    ++recovery_kills_;
   }
 
   World world_{storm_geometry()};
@@ -303,10 +441,10 @@ class Storm {
   Recovery recovery_{master_.layer};
   Ledger* ledger_ = nullptr;
   std::map<pid_t, Child> children_;
-  std::vector<ProcessName> workers_;
   std::mt19937 random_;
   uint32_t consumer_kills_ = 0;
   uint32_t worker_kills_ = 0;
+  uint32_t recovery_kills_ = 0;
 };
 
 }  // namespace
@@ -319,5 +457,7 @@ int main(int argc, char** argv) {
   Storm storm(seed);
   storm.rage(std::chrono::seconds(seconds));
   storm.calm();
-  return storm.count();
+  const int failed = storm.count();
+  std::printf("%d passed, %d failed\n", 1 - failed, failed);
+  return failed;
 }
