@@ -1,4 +1,4 @@
-"""tests/blackbox/test_soak.py -- everything at once, while consumers and then a worker are killed.
+"""tests/blackbox/test_soak.py -- everything at once, while consumers and workers are killed.
 
 Loads of three kinds run against one gateway; only what messages.md allows may be lost:
 a request in the hands of the dead is a 502, a WebSocket message in its hands is missing, a worker's
@@ -7,6 +7,7 @@ SLUICE_TEST_SOAK_SECONDS makes it longer.
 """
 
 import os
+import random
 import re
 import subprocess
 import threading
@@ -151,4 +152,45 @@ def test_a_mixed_load_loses_only_what_it_may_while_processes_are_killed():
         refused = int((re.search(r"Non-2xx or 3xx responses: (\d+)", report) or [0, 0])[1])
         assert answered > 1000, report
         assert refused <= 32 * killed_consumers, report
+        assert gateway.get("/").body == b"Hello, World!"
+
+
+def test_consumers_and_workers_killed_at_random_cost_no_client_more_than_what_they_had_in_hand():
+    seed = random.SystemRandom().randrange(2**32)
+    choice = random.Random(seed)
+    print("seed", seed)
+    with Gateway(workers=2, demo=3) as gateway:
+        end = time.monotonic() + SECONDS
+        kinds = ["fresh_requests", "kept_requests", "messages", "messages"]
+        loads = [Load(gateway, end) for _ in kinds]
+        threads = [threading.Thread(target=getattr(load, kind)) for load, kind in zip(loads, kinds)]
+        for thread in threads:
+            thread.start()
+
+        killed = {"demo consumer": 0, "worker": 0}
+        while time.monotonic() < end:
+            role = choice.choice(["demo consumer", "demo consumer", "worker"])
+            pids = gateway.roles().get(role, [])
+            if len(pids) < 2:
+                role = {"worker": "demo consumer", "demo consumer": "worker"}[role]
+                pids = gateway.roles().get(role, [])
+            if len(pids) > 1:  # one of each lives: the others come back by their back-off
+                gateway.kill_pid(choice.choice(pids))
+                killed[role] += 1
+            # Somewhere in the work that follows the next one dies.
+            mark = sum(load.good for load in loads) + choice.randrange(200)
+            wait_until(lambda goal=mark: sum(load.good for load in loads) >= goal or time.monotonic() > end,
+                       "messages go on", 30)
+        for thread in threads:
+            thread.join(SECONDS + 120)
+            assert not thread.is_alive(), "a client hangs"
+
+        for kind, load in zip(kinds, loads):
+            print(kind, load.good, "good", load.cut, "cut", load.missing, "missing", load.statuses, killed)
+            assert not load.wrong
+            assert load.good > 0
+            assert set(load.statuses) <= {200, 502}, f"{kind}: {load.statuses}"
+            # One at a time: a consumer's death costs one request, a worker's one connection.
+            assert load.statuses.get(502, 0) + load.missing <= killed["demo consumer"]
+            assert load.cut <= killed["worker"]
         assert gateway.get("/").body == b"Hello, World!"
