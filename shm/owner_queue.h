@@ -56,6 +56,7 @@ class BasicOwnerQueue {
       const bool room_seen = head_seen != nullptr && tail - *head_seen < capacity_;
       if (!room_seen && is_full(tail, head_seen)) {
         const uint64_t head = head_.load(acquire);  // [H]
+        if (static_cast<int64_t>(tail - head) < int64_t{capacity_}) continue;  // read meanwhile
         if (lap_in(at(head).load(acquire)) != lap(head) && head_.load(acquire) == head) break;  // Q6
         word->store(queued.next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
