@@ -55,7 +55,7 @@ class Delivery {
             header_.ordinal};
   }
   // The message's bytes, in place (or gathered, for a chain). Their writer may be hostile. Of a
-  // chain that came back as kTaken, only what its first block holds.
+  // chain that came back as kTaken, perhaps only what its first block holds.
   [[nodiscard]] std::span<const std::byte> content() const noexcept { return content_; }
   [[nodiscard]] BlockIndex block() const noexcept { return block_; }
   // What was read of content() until now is of this message. False: its sender was given the block

@@ -128,12 +128,13 @@ bool ChannelLayer::fill(Taken& taken) noexcept {
     taken.content = payload.subspan(kHeaderBytes, length);
     return true;
   }
-  if (taken.returned == Returned::kTaken) {
-    // Its taker may have died while it freed the links: only the head is surely whole.
-    taken.content = payload.subspan(kHeaderBytes);
-    return true;
-  }
-  return gather(taken, payload.subspan(kHeaderBytes));
+  const std::span<const std::byte> first = payload.subspan(kHeaderBytes);
+  const uint64_t corrupt = drops_.corrupt;
+  if (gather(taken, first)) return true;
+  if (taken.returned != Returned::kTaken) return false;
+  drops_.corrupt = corrupt;  // its taker died while it freed the links: only the head is whole
+  taken.content = first;
+  return true;
 }
 
 // A chain: its links are checked one by one, and the whole copied to the heap.
