@@ -127,6 +127,12 @@ TEST_CASE("a worker's connection is killed and frozen at each instruction from i
   scene.ready = [](Stage& stage, Member& me) {
     stage.own_slots.emplace(stage.segment, me.layer.me());
     stage.claim = me.write("constants").value();
+    PayloadHeader header{};  // its first connection
+    header.length = 9;
+    header.worker = stage.victim.index;
+    header.incarnation = stage.victim.incarnation;
+    header.slot_generation = 1;
+    std::memcpy(me.arenas.own(stage.claim.block()).data(), &header, sizeof header);
   };
   scene.operate = [](Stage& stage, Member&, Report& report) {
     report.number = stage.own_slots->open().value().slot;
