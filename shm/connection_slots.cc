@@ -1,8 +1,6 @@
 // shm/connection_slots.cc -- opening and closing slots, owners, ready bits.
 #include "shm/connection_slots.h"
 
-#include <bit>
-
 #include "shm/queue_soundness.h"
 
 namespace sluice::shm {
@@ -18,12 +16,6 @@ constexpr uint64_t owner_word(ProcessName name) noexcept {
 }
 constexpr ProcessName owner_in(uint64_t word) noexcept {
   return {static_cast<ProcessIndex>(word), static_cast<uint32_t>(word >> 32)};
-}
-
-void set_bit(Word& word, uint32_t bit) noexcept {
-  const uint64_t mask = uint64_t{1} << bit;
-  // C2: tested and set on its own; seq_cst orders it after the publish and against the clearing.
-  if ((word.load(seq_cst) & mask) == 0) word.fetch_or(mask, seq_cst);
 }
 
 }  // namespace
@@ -148,49 +140,14 @@ ProcessIndex ConnectionSlots::take_waiter(uint32_t slot) noexcept {
 }
 
 std::optional<uint32_t> ConnectionSlots::next_ready() noexcept {
-  // Once a call: bits that lead to no connection were scribbled, perhaps again and again.
-  for (bool looked = false;;) {
-    if (bottom_bits_ != 0) {
-      const auto bit = static_cast<uint32_t>(std::countr_zero(bottom_bits_));
-      bottom_bits_ &= bottom_bits_ - 1;
-      const uint32_t slot = bottom_index_ * 64 + bit;
-      if (slot < kept_.size()) return slot;  // else scribbled: no such connection
-      continue;
-    }
-    if (middle_bits_ != 0) {
-      const auto bit = static_cast<uint32_t>(std::countr_zero(middle_bits_));
-      middle_bits_ &= middle_bits_ - 1;
-      bottom_index_ = middle_index_ * 64 + bit;
-      bottom_bits_ = ready_.bottom[bottom_index_].exchange(0, seq_cst);
-      continue;
-    }
-    if (top_bits_ != 0) {
-      middle_index_ = static_cast<uint32_t>(std::countr_zero(top_bits_));
-      top_bits_ &= top_bits_ - 1;
-      middle_bits_ = ready_.middle[middle_index_].exchange(0, seq_cst);
-      continue;
-    }
-    if (looked || ready_.top.load(seq_cst) == 0) return std::nullopt;
-    looked = true;
-    top_bits_ = ready_.top.exchange(0, seq_cst);
-  }
+  return shm::next_ready(ready_, scan_, static_cast<uint32_t>(kept_.size()));
 }
 
-bool ConnectionSlots::any_ready() const noexcept {
-  return (bottom_bits_ | middle_bits_ | top_bits_) != 0 || ready_.top.load(seq_cst) != 0;
-}
+bool ConnectionSlots::any_ready() const noexcept { return shm::any_ready(ready_, scan_); }
 
 void ConnectionSlots::set_ready(uint32_t slot) noexcept { shm::set_ready(ready_, slot); }
 
-void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept {
-  // C2: the reply was published before we look at the bits; pairs with the worker's exchange, after
-  // which it looks at the ring.
-  std::atomic_thread_fence(seq_cst);
-  set_bit(ready.bottom[slot / 64], slot % 64);
-  CRASH_POINT(ready_bottom_set);  // recovery sets the levels above
-  set_bit(ready.middle[slot / 4096], slot / 64 % 64);
-  set_bit(ready.top, slot / 4096);
-}
+void set_ready(ReadyBitmap& ready, uint32_t slot) noexcept { set_ready_bits(ready, slot); }
 
 Result<ConnectionRecord*> find_connection(const Segment& segment,
                                           const ReplyAddress& address) noexcept {

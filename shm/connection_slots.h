@@ -12,6 +12,7 @@
 
 #include "protocol/channel_name.h"
 #include "shm/process_table.h"
+#include "shm/ready_bitmap.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
@@ -80,9 +81,7 @@ class ConnectionSlots {
   void write_state(uint32_t slot, SlotState state) noexcept;
   std::vector<Kept> kept_;
   uint32_t lost_ = 0;
-  // What was cleared from the bitmap and not yet given out by next_ready().
-  uint64_t top_bits_ = 0, middle_bits_ = 0, bottom_bits_ = 0;
-  uint32_t middle_index_ = 0, bottom_index_ = 0;
+  ReadyScan scan_;
 };
 
 // Anybody's side.

@@ -16,10 +16,12 @@
 #include <limits>
 #include <system_error>
 
+#include "shm/doorbell_word.h"
+
 namespace sluice::shm {
 namespace {
 
-constexpr uint32_t kOneSleep = 4;  // D5: the count starts above the two bits
+using DoorbellWord = BasicDoorbellWord<HalfWord>;
 
 struct Address {
   sockaddr_un name{};
@@ -79,22 +81,11 @@ Doorbell::Doorbell(const Segment& segment, ProcessIndex me, DoorbellSockets sock
       }()),
       sockets_(std::move(sockets)) {}
 
-// Counts the sleep and says which. Only we add to the count; ringers only clear.
-static void say_asleep(HalfWord& word, uint32_t bit) noexcept {
-  using enum std::memory_order;
-  uint32_t seen = word.load(relaxed);  // the compare-exchange finds out
-  while (!word.compare_exchange_weak(seen, (seen + kOneSleep) | bit, seq_cst, relaxed)) {
-  }
-  std::atomic_thread_fence(seq_cst);  // [F] pairs with [F] in ring(): they see the bit, or we the block
-}
-
-void Doorbell::fall_asleep_in_poll() noexcept { say_asleep(word_, kAsleepInPoll); }
+void Doorbell::fall_asleep_in_poll() noexcept { DoorbellWord(word_).say_asleep(kAsleepInPoll); }
 
 void Doorbell::wake_up(bool readable) noexcept {
-  // Ringers write first, then clear (D1). A bit still there: nobody wrote, or one is between the two
-  // or died there; its datagram is found by a later look.
-  const uint32_t seen = word_.fetch_and(~kAsleepInPoll, std::memory_order::seq_cst);
-  const bool rung = (seen & kAsleepInPoll) == 0;
+  // A datagram of one who is between writing and clearing, or died there, is found by a later look.
+  const bool rung = DoorbellWord(word_).wake_from_poll();
   if (!rung && !readable && ++unread_wake_ups_ % 16 != 0) return;
   unread_wake_ups_ = 0;
 
@@ -106,47 +97,40 @@ void Doorbell::wake_up(bool readable) noexcept {
   }
 }
 
-void Doorbell::fall_asleep_in_futex() noexcept { say_asleep(word_, kAsleepInFutex); }
+void Doorbell::fall_asleep_in_futex() noexcept { DoorbellWord(word_).say_asleep(kAsleepInFutex); }
 
 void Doorbell::sleep_in_futex(std::chrono::nanoseconds timeout) noexcept {
-  using enum std::memory_order;
-  const uint32_t seen = word_.load(seq_cst);
-  if ((seen & kAsleepInFutex) != 0 && timeout.count() > 0) {
+  DoorbellWord(word_).sleep_in_futex([&](uint32_t seen) {
+    if (timeout.count() <= 0) return;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
     const timespec left{.tv_sec = static_cast<time_t>(seconds.count()),
                         .tv_nsec = static_cast<long>((timeout - seconds).count())};
     futex(word_, FUTEX_WAIT, seen, &left);  // returns at once if a ringer has cleared the bit since
-  }
-  stay_awake();
+  });
 }
 
-void Doorbell::stay_awake() noexcept { word_.fetch_and(~kAsleepInFutex, std::memory_order::seq_cst); }
+void Doorbell::stay_awake() noexcept { DoorbellWord(word_).wake_from_futex(); }
+
+// The system calls of a ring, counted.
+struct Doorbell::Calls {
+  Doorbell& bell;
+  ProcessIndex process;
+  HalfWord& word;
+
+  bool write() noexcept { return bell.write_datagram(process); }
+  void wake() noexcept {
+    futex(word, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr);
+    ++bell.rings_;
+  }
+};
 
 bool Doorbell::ring(ProcessIndex process) noexcept {
-  using enum std::memory_order;
   ProcessRecord* record = segment_.process(process);
   if (record == nullptr) return false;
-  HalfWord& word = record->doorbell;
-  std::atomic_thread_fence(seq_cst);  // [F] pairs with [F] in say_asleep()
-  uint32_t seen = word.load(seq_cst);
-  bool rung = false;
-  if ((seen & kAsleepInPoll) != 0) {
-    ring_socket(process, word, seen);
-    rung = true;
-  }
-  while ((seen & kAsleepInFutex) != 0) {  // only this sleep's bit: its count stands in `seen`
-    if (!word.compare_exchange_weak(seen, seen & ~kAsleepInFutex, seq_cst, seq_cst)) continue;
-    CRASH_POINT(ring_futex_cleared);  // asleep with no bit: recovery wakes it, ring_surely()
-    futex(word, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr);  // D2
-    ++rings_;
-    rung = true;
-    break;
-  }
-  return rung;
+  return DoorbellWord(record->doorbell).ring(Calls{*this, process, record->doorbell});
 }
 
-void Doorbell::ring_socket(ProcessIndex process, HalfWord& word, uint32_t seen) noexcept {
-  using enum std::memory_order;
+bool Doorbell::write_datagram(ProcessIndex process) noexcept {
   const Address address = address_of(segment_.instance(), process);
   ssize_t sent = -1;
   do {
@@ -156,18 +140,13 @@ void Doorbell::ring_socket(ProcessIndex process, HalfWord& word, uint32_t seen) 
   ++rings_;
   // Refused because the sleeper's buffer is full: it is readable already (D3). Because nobody has
   // the bell: nobody sleeps. Because our own buffer is full: the bit stays, the next ring tries again.
-  if (sent < 0 && errno == EAGAIN && is_used_up(sockets_.ringer.get())) return;
-  CRASH_POINT(ring_written);  // the bit stands: the next ringer rings once more
-  word.compare_exchange_strong(seen, seen & ~kAsleepInPoll, seq_cst, relaxed);  // D1; fails: D5
+  return sent >= 0 || errno != EAGAIN || !is_used_up(sockets_.ringer.get());
 }
 
 void Doorbell::ring_surely(ProcessIndex process) noexcept {
   ProcessRecord* record = segment_.process(process);
   if (record == nullptr) return;
-  ring_socket(process, record->doorbell, record->doorbell.load(std::memory_order::seq_cst));
-  record->doorbell.fetch_and(~kAsleepInFutex, std::memory_order::seq_cst);  // D2
-  futex(record->doorbell, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr);
-  ++rings_;
+  DoorbellWord(record->doorbell).ring_surely(Calls{*this, process, record->doorbell});
 }
 
 }  // namespace sluice::shm

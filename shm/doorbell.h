@@ -13,7 +13,7 @@
 //
 // A doorbell is an unconnected datagram socket with an abstract name made of the segment's instance
 // and the process index, so no descriptor need be handed out for ringing. The master makes every
-// socket, in its own network namespace, and hands it out.
+// socket, in its own network namespace, and hands it out. The word's protocol is in doorbell_word.h.
 #pragma once
 
 #include <chrono>
@@ -58,7 +58,9 @@ class Doorbell {
   [[nodiscard]] uint64_t rings() const noexcept { return rings_; }
 
  private:
-  void ring_socket(ProcessIndex process, HalfWord& word, uint32_t seen) noexcept;
+  struct Calls;
+  // False: our own buffer is full of datagrams nobody has read.
+  bool write_datagram(ProcessIndex process) noexcept;
 
   const Segment& segment_;
   HalfWord& word_;

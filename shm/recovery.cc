@@ -5,6 +5,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "shm/sweep.h"
+
 namespace sluice::shm {
 namespace {
 
@@ -49,6 +51,23 @@ class Published {
   std::unordered_map<uint32_t, std::vector<uint64_t>> queues_;  // by queue_id()
   uint32_t last_ = 0;                                           // the queue of bits_
   std::vector<uint64_t>* bits_ = nullptr;
+};
+
+// The queues as sweep_block() asks for them.
+struct SweptQueues {
+
+  void settle(uint32_t queue) {
+    if (std::optional<OwnerQueue> from = queue_of(segment, queue)) from->settle_head();
+  }
+  [[nodiscard]] bool holds(uint32_t queue, BlockIndex block) { return published.holds(queue, block); }
+  // A dead worker's unread request: its client is gone.
+  [[nodiscard]] bool is_request_of_dead(uint32_t queue) const {
+    return withdraws_requests && kind_of(queue) == QueueKind::kChannel;
+  }
+
+  const Segment& segment;
+  Published published{segment};
+  bool withdraws_requests = false;  // in the arena walked now
 };
 
 }  // namespace
@@ -170,53 +189,24 @@ void Recovery::sweep(Death& death) {
   const Segment& segment = layer_.segment();
   const ProcessIndex dead = death.name.index;
   const ProcessIndex me = layer_.me().index;
-  Published published(segment);
+  SweptQueues queues{.segment = segment};
   for (uint32_t arena = 0; arena < segment.geometry().processes; ++arena) {
     const ClassCounts& counts = segment.blocks_of(arena);
+    queues.withdraws_requests = arena == dead && segment.is_worker(dead);
     for (uint32_t c = 0; c < kClasses; ++c) {
       const uint32_t used =
           std::min(segment.process(arena)->used_blocks[c].load(acquire), counts[c]);
       const BlockIndex first = segment.block_at(static_cast<ProcessIndex>(arena), c, 0);
       for (uint32_t number = 0; number < used; ++number) {
-        Envelope& envelope = *segment.envelope(first + number);
-        const Stamp stamp{envelope.stamp.load(acquire)};
-        uint64_t expected = stamp.word;
-        if (stamp.state() == BlockState::kFree && arena == dead) {
-          // Counted as used, and its process died before it stamped it.
-          if (envelope.stamp.compare_exchange_strong(
-                  expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
-            layer_.pool().free_taken(first + number);
-            ++totals_.freed;
-          }
+        const BlockIndex block = first + number;
+        Envelope& envelope = *segment.envelope(block);
+        if (Stamp{envelope.stamp.load(acquire)}.state() == BlockState::kShared) {
+          death.shared.push_back(block);
           continue;
         }
-        if (stamp.state() == BlockState::kShared) {
-          death.shared.push_back(first + number);
-          continue;
-        }
-        if (stamp.owner() != dead) continue;
-        const uint32_t queue = envelope.queue.load(relaxed);  // written before the stamp
-        if (stamp.state() == BlockState::kOwned) {
-          // Q5: it may have taken this from the head of a queue and died before moving head on.
-          if (std::optional<OwnerQueue> from = queue_of(segment, queue)) from->settle_head();
-          CRASH_POINT(sweep_settled);
-          if (!envelope.stamp.compare_exchange_strong(
-                  expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
-            continue;
-          }
-          take_back(death, first + number, arena, kind_of(queue));
-        } else if (stamp.state() == BlockState::kQueued) {
-          if (!published.holds(queue, first + number)) {
-            if (envelope.stamp.compare_exchange_strong(
-                    expected, stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
-              take_back(death, first + number, arena, kind_of(queue));
-            }
-          } else if (arena == dead && segment.is_worker(dead) &&
-                     kind_of(queue) == QueueKind::kChannel) {
-            // A dead worker's unread request: its client is gone.
-            envelope.stamp.compare_exchange_strong(
-                expected, stamp.next(dead, BlockState::kWithdrawn).word, acq_rel, relaxed);
-          }
+        uint32_t from = 0;
+        if (sweep_block(envelope, block, dead, me, arena == dead, queues, from) == Swept::kTaken) {
+          take_back(death, block, arena, kind_of(from));
         }
       }
     }

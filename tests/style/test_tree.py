@@ -85,7 +85,8 @@ def test_no_test_sleeps():
 
 
 def test_sequential_consistency_stands_only_where_processes_ring_each_other():
-    places = ["shm/doorbell", "shm/connection_slots", "tests/",
+    places = ["shm/doorbell", "shm/connection_slots", "shm/full_fence.h", "shm/ready_bitmap.h",
+              "tests/",
               "shm/channel_layer.cc",  # a sender says it waits for room, then looks again
               "shm/receive.cc",        # a reader says it reads, then looks again
               "consumer/sleep.cc"]     # a signal handler interrupts a sleeper

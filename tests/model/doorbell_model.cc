@@ -1,0 +1,93 @@
+// tests/model/doorbell_model.cc -- nobody sleeps while a message waits for him, whoever dies.
+#include "tests/model/sleeper.h"
+
+namespace {
+
+using namespace sluice::weak;
+using sluice::shm::kAsleepInFutex;
+using sluice::shm::kAsleepInPoll;
+
+constexpr uint32_t kReader = 0;
+
+template <uint32_t kBit, uint32_t kMessages>
+void reader(Process& p) {
+  receive<kBit>(p, kMessages);
+}
+template <sluice::shm::BlockIndex kBlock>
+void writer(Process& p) {
+  send(p, kBlock);
+}
+void writer_of_two(Process& p) {
+  send(p, 0);
+  send(p, 1);
+}
+// Two messages, one ring: as a loop turn does it.
+void writer_of_a_batch(Process& p) {
+  push(p, 0, 0);
+  send(p, 1);
+}
+template <uint32_t kDead>
+void recovery(Process& p) {
+  recover(p, kDead);
+  ring_surely(p);
+}
+
+void three_blocks(State& state) { set_blocks(state, {1, 1, 2}); }
+
+void look_at_end(State& state) {
+  const bool waits = state.ghost<QueuesGhost>().waiting[0] != 0;
+  if (waits && is_stuck(state, kReader)) violate("sleeps while a message waits");
+  look_at_queues(state);
+}
+
+std::string name(uint32_t word) {
+  constexpr const char* kNames[] = {"doorbell", "datagram", "futex"};
+  return word >= kMoreWords ? kNames[word - kMoreWords] : name_word(word);
+}
+
+const Model kModel{.words = kMoreWords + 3,
+                   .watched_from = kCellWords,
+                   .watched_to = kQueueOf,
+                   .note = note_queues,
+                   .look_at_end = look_at_end,
+                   .name = name};
+
+const std::vector<Scenario> kScenarios = {
+    {.name = "asleep in poll, a writer that dies",
+     .members = {{reader<kAsleepInPoll, 1>}, {writer<0>, true}, {recovery<1>, false, 1}},
+     .prepare = three_blocks},
+    {.name = "asleep in a futex, a writer that dies",
+     .members = {{reader<kAsleepInFutex, 1>}, {writer<0>, true}, {recovery<1>, false, 1}},
+     .prepare = three_blocks},
+    {.name = "asleep in poll, one writer sends twice",
+     .members = {{reader<kAsleepInPoll, 2>}, {writer_of_two}},
+     .prepare = three_blocks},
+    {.name = "asleep in a futex, one writer sends twice",
+     .members = {{reader<kAsleepInFutex, 2>}, {writer_of_two}},
+     .prepare = three_blocks},
+    {.name = "asleep in poll, a writer of two messages and one ring dies",
+     .members = {{reader<kAsleepInPoll, 2>}, {writer_of_a_batch, true}, {recovery<1>, false, 1}},
+     .prepare = three_blocks},
+    {.name = "asleep in a futex, a writer of two messages and one ring dies",
+     .members = {{reader<kAsleepInFutex, 2>}, {writer_of_a_batch, true}, {recovery<1>, false, 1}},
+     .prepare = three_blocks},
+    {.name = "asleep in poll, two writers",
+     .members = {{reader<kAsleepInPoll, 2>}, {writer<0>}, {writer<2>}},
+     .prepare = three_blocks},
+    {.name = "asleep in a futex, two writers",
+     .members = {{reader<kAsleepInFutex, 2>}, {writer<0>}, {writer<2>}},
+     .prepare = three_blocks},
+    {.name = "asleep in poll, two writers, one of whom dies, and one message wanted",
+     .members =
+         {{reader<kAsleepInPoll, 1>}, {writer<0>, true}, {writer<2>}, {recovery<1>, false, 1}},
+     .prepare = three_blocks},
+    {.name = "asleep in poll, two writers, one of whom dies, and both messages wanted",
+     .members =
+         {{reader<kAsleepInPoll, 2>}, {writer<0>, true}, {writer<2>}, {recovery<1>, false, 1}},
+     .prepare = three_blocks,
+     .longer = true},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) { return run(kModel, kScenarios, argc, argv); }
