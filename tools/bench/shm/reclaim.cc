@@ -74,7 +74,6 @@ void live_as_worker(tests::World& world, shm::ProcessName me, shm::ProcessName v
   while (!stage.over.load(acquire)) {
     // What worker/dispatcher.cc does: act on the deaths, say so, take back what was ours.
     if (const uint64_t deaths = world.segment().header().deaths.load(acquire); deaths != seen) {
-      layer.arenas().retire_gone();
       seen = deaths;
       row.seen_deaths.store(seen, release);
     }
