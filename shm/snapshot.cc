@@ -177,6 +177,10 @@ void count_block(const Envelope& envelope, ProcessIndex arena, ClassSnapshot& bl
       ++blocks.linked;
       ++owner.linked;
       return;
+    case BlockState::kShared:
+      ++blocks.shared;
+      ++owner.shared;
+      return;
   }
   ++blocks.other;
 }
@@ -263,6 +267,7 @@ Snapshot take_snapshot(const Segment& segment, Arenas& arenas) {
     all.strays.queued += nobodys.queued;
     all.strays.withdrawn += nobodys.withdrawn;
     all.strays.linked += nobodys.linked;
+    all.strays.shared += nobodys.shared;
   }
   return all;
 }

@@ -32,6 +32,7 @@ struct HeldBlocks {
   uint64_t queued = 0;     // pushed by it and not taken
   uint64_t withdrawn = 0;  // pushed by it, taken back, still in a cell
   uint64_t linked = 0;     // links of chains it wrote
+  uint64_t shared = 0;     // groups' messages it sent that workers have not all let go of
 };
 
 struct ProcessSnapshot {
@@ -70,7 +71,7 @@ struct ChannelSnapshot {
 struct ClassSnapshot {
   uint32_t blocks = 0;
   uint32_t used = 0;  // ever; the states count these
-  uint32_t free = 0, owned = 0, queued = 0, withdrawn = 0, linked = 0, other = 0;
+  uint32_t free = 0, owned = 0, queued = 0, withdrawn = 0, linked = 0, shared = 0, other = 0;
   uint32_t returned = 0;  // of the queued: in the arena's free queue, to be claimed again
   uint32_t taken = 0;     // of the owned: in another process's hands
 };

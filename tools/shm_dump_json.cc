@@ -41,6 +41,7 @@ void put_held(Json& json, std::string_view key, const shm::HeldBlocks& held) {
   put(json, "queued", held.queued);
   put(json, "withdrawn", held.withdrawn);
   put(json, "linked", held.linked);
+  put(json, "shared", held.shared);
   json.end_object();
 }
 
@@ -126,6 +127,7 @@ void put_arena(Json& json, const shm::ArenaSnapshot& arena) {
     put(json, "returned", blocks.returned);
     put(json, "withdrawn", blocks.withdrawn);
     put(json, "linked", blocks.linked);
+    put(json, "shared", blocks.shared);
     put(json, "other", blocks.other);
     json.end_object();
   }

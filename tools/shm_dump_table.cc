@@ -46,22 +46,23 @@ void header(std::string& out, const shm::Snapshot& all) {
 
 void processes(std::string& out, const shm::Snapshot& all) {
   out +=
-      "\nprocesses (own, taken, queued, linked: blocks it holds of its arena, of others', sent, "
-      "chained)\n";
-  line(out, "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6}", "row",
-       "role", "no", "pid", "state", "heartbeat", "asleep", "inbox", "oldest", "own", "taken",
-       "queued", "linked");
+      "\nprocesses (own, taken, queued, linked, shared: blocks it holds of its arena, of others', "
+      "sent, chained, sent to a group)\n";
+  line(out, "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6} {:>6}",
+       "row", "role", "no", "pid", "state", "heartbeat", "asleep", "inbox", "oldest", "own",
+       "taken", "queued", "linked", "shared");
   for (const shm::ProcessSnapshot& p : all.processes) {
     const char* const asleep = p.asleep_in_poll ? "poll" : p.asleep_in_futex ? "futex" : "-";
-    line(out, "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6}{}{}",
+    line(out,
+         "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6} {:>6}{}{}",
          p.row, word_for_role(p.role), p.number, p.pid, word_for_state(p.state),
          seconds(p.heartbeat_ms), asleep, p.inbox.waiting, seconds(p.inbox.oldest_ms), p.blocks.own,
-         p.blocks.taken, p.blocks.queued, p.blocks.linked, p.stuck ? " STUCK" : "",
+         p.blocks.taken, p.blocks.queued, p.blocks.linked, p.blocks.shared, p.stuck ? " STUCK" : "",
          mark(p.poisoned || p.inbox.impossible));
   }
   const shm::HeldBlocks& strays = all.strays;
-  if (const uint64_t lost =
-          strays.own + strays.taken + strays.queued + strays.withdrawn + strays.linked;
+  if (const uint64_t lost = strays.own + strays.taken + strays.queued + strays.withdrawn +
+                            strays.linked + strays.shared;
       lost != 0) {
     line(out, "{:>4} {} blocks name an owner that is none", "-", lost);
   }
@@ -85,15 +86,17 @@ void arenas(std::string& out, const shm::Snapshot& all) {
       "\nblocks by arena, class and state (taken: of the owned, by others; returned: of the "
       "queued, to be used "
       "again)\n";
-  line(out, "{:>5} {:>8} {:>7} {:>7} {:>6} {:>7} {:>6} {:>7} {:>8} {:>9} {:>6}", "arena", "bytes",
-       "blocks", "used", "free", "owned", "taken", "queued", "returned", "withdrawn", "linked");
+  line(out, "{:>5} {:>8} {:>7} {:>7} {:>6} {:>7} {:>6} {:>7} {:>8} {:>9} {:>6} {:>6}", "arena",
+       "bytes", "blocks", "used", "free", "owned", "taken", "queued", "returned", "withdrawn",
+       "linked", "shared");
   for (const shm::ArenaSnapshot& arena : all.arenas) {
     for (size_t c = 0; c < arena.classes.size(); ++c) {
       const shm::ClassSnapshot& b = arena.classes[c];
       if (b.used == 0) continue;
-      line(out, "{:>5} {:>8} {:>7} {:>7} {:>6} {:>7} {:>6} {:>7} {:>8} {:>9} {:>6}{}", arena.row,
-           shm::kClassBytes[c], b.blocks, b.used, b.free, b.owned, b.taken, b.queued, b.returned,
-           b.withdrawn, b.linked, b.other == 0 ? "" : fmt::format("  {} CORRUPT", b.other));
+      line(out, "{:>5} {:>8} {:>7} {:>7} {:>6} {:>7} {:>6} {:>7} {:>8} {:>9} {:>6} {:>6}{}",
+           arena.row, shm::kClassBytes[c], b.blocks, b.used, b.free, b.owned, b.taken, b.queued,
+           b.returned, b.withdrawn, b.linked, b.shared,
+           b.other == 0 ? "" : fmt::format("  {} CORRUPT", b.other));
     }
   }
 }

@@ -8,7 +8,7 @@ names for single instructions (struct would load a word byte by byte): all of 8 
 all sequentially consistent, more than LAYOUT.md asks for. What a sound segment cannot hold ends us: that harms nobody.
 """
 import contextlib, ctypes, mmap, os, select, socket, struct, sys, time
-MAGIC, VERSION = 0x0031454349554C53, 1
+MAGIC, VERSION = 0x0031454349554C53, 2
 HELLO, WELCOME, MAPPED, ATTACHED, WANT_ARENA, ARENA = 1, 2, 3, 4, 5, 6
 PACKET, PAYLOAD = struct.Struct("<IIQIIIIQQ"), struct.Struct("<QIIQQHHIIIIIQ")
 LIVE, OWNED, QUEUED, WITHDRAWN, LINKED, REPLY_QUEUE, FREE_QUEUE = 2, 1, 2, 3, 4, 3, 4
@@ -43,8 +43,8 @@ base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 say(MAPPED)
 hear(ATTACHED)
 (instance, rows, worker_rows, connections, channels, channel_cells, inbox_cells, *counts, PROCESSES, INBOX_ENDS,
- INBOX_CELLS, DIRECTORY, CHANNELS, CHANNEL_CELLS, READY, CONNECTIONS, FREE_ENDS, FREE_CELLS, ENVELOPES,
- _) = struct.unpack_from("<24xQ32x18I56x12Q", memory)
+ INBOX_CELLS, DIRECTORY, CHANNELS, CHANNEL_CELLS, READY, CONNECTIONS, FREE_ENDS, FREE_CELLS,
+ ENVELOPES) = struct.unpack_from("<24xQ32x6I8x12I48x11Q", memory)  # without groups: we are in none
 block_bits = (max(sum(counts[:6]), sum(counts[6:])) - 1).bit_length()
 free_cells = [1 << (count - 1).bit_length() for count in counts]
 arenas, even_share = {}, (16 << 20) // channel_cells  # {row: (incarnation, mapping)}, bytes

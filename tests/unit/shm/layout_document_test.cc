@@ -1,4 +1,4 @@
-// tests/unit/shm/layout_document_test.cc -- shm/LAYOUT.md says what layout.h, block_layout.h and attach.h say.
+// tests/unit/shm/layout_document_test.cc -- shm/LAYOUT.md says what the header files of the layout say.
 // clang-format off: its CHECK gives way to doctest's, so it comes first
 #include "shm/attach.h"
 // clang-format on
@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "shm/group_layout.h"
 #include "shm/layout.h"
 
 namespace {
@@ -48,14 +49,16 @@ std::map<std::string, Record> records() {
        {sizeof(Geometry),
         {FIELD(Geometry, processes), FIELD(Geometry, worker_processes),
          FIELD(Geometry, connections_per_worker), FIELD(Geometry, channels),
-         FIELD(Geometry, channel_cells), FIELD(Geometry, inbox_cells),
-         FIELD(Geometry, worker_blocks), FIELD(Geometry, other_blocks)}}},
+         FIELD(Geometry, channel_cells), FIELD(Geometry, inbox_cells), FIELD(Geometry, groups),
+         FIELD(Geometry, group_expiry_ms), FIELD(Geometry, worker_blocks),
+         FIELD(Geometry, other_blocks)}}},
       {"Offsets",
        {sizeof(Offsets),
         {FIELD(Offsets, processes), FIELD(Offsets, inbox_ends), FIELD(Offsets, inbox_cells),
          FIELD(Offsets, directory), FIELD(Offsets, channels), FIELD(Offsets, channel_cells),
          FIELD(Offsets, ready), FIELD(Offsets, connections), FIELD(Offsets, free_ends),
-         FIELD(Offsets, free_cells), FIELD(Offsets, envelopes), FIELD(Offsets, total)}}},
+         FIELD(Offsets, free_cells), FIELD(Offsets, envelopes), FIELD(Offsets, groups),
+         FIELD(Offsets, group_members), FIELD(Offsets, total)}}},
       {"ProcessRecord",
        {sizeof(ProcessRecord),
         {FIELD(ProcessRecord, life), FIELD(ProcessRecord, role), FIELD(ProcessRecord, pid),
@@ -68,7 +71,7 @@ std::map<std::string, Record> records() {
       {"Envelope",
        {sizeof(Envelope),
         {FIELD(Envelope, stamp), FIELD(Envelope, queue), FIELD(Envelope, next),
-         FIELD(Envelope, head), FIELD(Envelope, returned), FIELD(Envelope, unused)}}},
+         FIELD(Envelope, head), FIELD(Envelope, returned), FIELD(Envelope, holders)}}},
       {"PayloadHeader",
        {sizeof(PayloadHeader),
         {FIELD(PayloadHeader, generation), FIELD(PayloadHeader, length),
@@ -88,6 +91,10 @@ std::map<std::string, Record> records() {
          FIELD(ChannelRecord, expired), FIELD(ChannelRecord, withdrawn),
          FIELD(ChannelRecord, readers), FIELD(ChannelRecord, waiters),
          FIELD(ChannelRecord, ends)}}},
+      {"GroupRecord",
+       {sizeof(GroupRecord),
+        {FIELD(GroupRecord, truth), FIELD(GroupRecord, name_length), FIELD(GroupRecord, reserved),
+         FIELD(GroupRecord, name)}}},
       {"ConnectionRecord",
        {sizeof(ConnectionRecord),
         {FIELD(ConnectionRecord, state), FIELD(ConnectionRecord, owner),
@@ -146,10 +153,12 @@ TEST_CASE("each record in LAYOUT.md has the fields, offsets and sizes of the hea
 TEST_CASE("LAYOUT.md names the version and the magic of the header files") {
   std::ifstream document(SLUICE_LAYOUT_DOCUMENT);
   const std::string text((std::istreambuf_iterator<char>(document)), {});
+  const std::string version = std::to_string(kLayoutVersion);
   char magic[32];
   std::snprintf(magic, sizeof magic, "0x%016llx", static_cast<unsigned long long>(kMagic));
 
-  CHECK(text.find("layout version " + std::to_string(kLayoutVersion) + ".") != std::string::npos);
+  CHECK(text.find("layout version " + version + ".") != std::string::npos);
+  CHECK(text.find("| version | " + version + " |") != std::string::npos);
   CHECK(text.find(magic) != std::string::npos);
 }
 

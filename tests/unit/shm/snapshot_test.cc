@@ -109,6 +109,35 @@ TEST_CASE("a block that came back is counted as returned, a chain by its links")
   CHECK(process(all, bench.worker).blocks.queued == 1);
 }
 
+TEST_CASE("a group's message is counted as shared until its workers have let go of it") {
+  Bench bench;
+  const std::string_view bytes = "to all";
+  Result<Claim> claim = bench.reader.write(bytes);
+  REQUIRE(claim.ok());
+  const Result<GroupSent> sent =
+      bench.reader.layer.send_to_group("news", *claim, bytes.size(), bench.channel);
+  REQUIRE((sent.ok() && sent->pushes == 1));
+
+  const Snapshot before = bench.look();
+  const std::optional<Delivery> notice = bench.sender.layer.try_receive_from_inbox();
+  REQUIRE(notice);
+  const std::optional<SharedMessage> message = bench.sender.layer.read_shared(*notice);
+  REQUIRE(message);
+  REQUIRE(bench.sender.layer.let_go(*message));
+  const Snapshot after = bench.look();
+
+  REQUIRE(before.arenas.size() == 1);
+  CHECK(before.arenas[0].row == bench.consumer.index);
+  CHECK(before.arenas[0].classes[0].shared == 1);
+  CHECK(before.arenas[0].classes[0].other == 0);
+  CHECK(process(before, bench.consumer).blocks.shared == 1);
+  CHECK(process(before, bench.consumer).blocks.queued == 1);  // the notice
+  REQUIRE(after.arenas.size() == 1);
+  CHECK(after.arenas[0].classes[0].shared == 0);
+  CHECK(after.arenas[0].classes[0].other == 0);
+  CHECK(process(after, bench.consumer).blocks.shared == 0);
+}
+
 TEST_CASE("a snapshot shows a worker's connections, their owners and the replies that wait") {
   Bench bench;
   ConnectionSlots slots(bench.world.segment(), bench.worker);
