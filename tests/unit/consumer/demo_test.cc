@@ -237,9 +237,8 @@ class Listeners {
   [[nodiscard]] bool heard(const ReplyAddress& member, std::string_view what) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (std::chrono::steady_clock::now() < until) {
-      if (gateway_.any_reply()) {
-        const SeenReply reply = gateway_.reply();
-        if (reply.about == member && has(reply.fields(), what)) return true;
+      if (const auto reply = gateway_.try_reply(); reply && reply->about == member && has(reply->fields(), what)) {
+        return true;
       }
       if (const auto message = gateway_.worker().try_receive(); message && take(*message, member, what)) {
         return true;

@@ -182,20 +182,24 @@ ReplyAddress FakeGateway::open_connection(uint32_t ordinal) {
   return {worker_.index, worker_.incarnation, opened.slot, opened.generation, ordinal};
 }
 
+std::optional<SeenReply> FakeGateway::try_reply() {
+  while (const auto slot = slots_->next_ready()) {
+    auto delivery = layer_->try_receive_reply(*slot);
+    if (!delivery) continue;  // a bit says only that it is worth a look
+    slots_->set_ready(*slot);  // there may be more
+    const Bytes content = delivery->content();
+    return SeenReply{delivery->about(),
+                     delivery->header().answered_block,
+                     delivery->header().answered_generation,
+                     {content.begin(), content.end()}};
+  }
+  return std::nullopt;
+}
+
 SeenReply FakeGateway::reply() {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   for (;;) {
-    if (const auto slot = slots_->next_ready()) {
-      if (auto delivery = layer_->try_receive_reply(*slot)) {
-        slots_->set_ready(*slot);  // there may be more
-        const Bytes content = delivery->content();
-        return {delivery->about(),
-                delivery->header().answered_block,
-                delivery->header().answered_generation,
-                {content.begin(), content.end()}};
-      }
-      continue;
-    }
+    if (auto reply = try_reply()) return std::move(*reply);
     CHECK(std::chrono::steady_clock::now() < deadline);
     worker_bell_->fall_asleep_in_futex();
     if (slots_->any_ready()) {

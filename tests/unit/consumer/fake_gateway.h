@@ -51,6 +51,7 @@ class FakeGateway final : private shm::ArenaSource {
   [[nodiscard]] ReplyAddress open_connection(uint32_t ordinal);
   // The next reply, waiting for it up to five seconds.
   [[nodiscard]] SeenReply reply();
+  [[nodiscard]] std::optional<SeenReply> try_reply();  // never waits
   [[nodiscard]] bool any_reply() { return slots_->any_ready(); }
   [[nodiscard]] shm::Progress progress(const shm::Sent& sent) const;
 
