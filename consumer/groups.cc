@@ -92,12 +92,18 @@ Result<shm::GroupSent> Attachment::send_to_group(std::string_view group, const M
   if (!valid_group_name(group)) return Error::kChannelNameInvalid;
   const auto channels = group_channels();
   if (!channels.ok()) return channels.error();
+  std::array<std::byte, limits::kChannelNameBytes + 32> space;
+  Encoder encoder(space);
+  encoder.begin_map().key("group").text(group).end_map();
+  const auto fields = encoder.finish();
+  if (!fields.ok()) return fields.error();
   uint64_t deadline = 0;
   for (;;) {
     shm::Claim claim;
     const auto length = write(claim, writer);
     Result<shm::GroupSent> sent =
-        length.ok() ? layer_.send_to_group(group, claim, *length, channels->send) : length.error();
+        length.ok() ? layer_.send_to_group(group, claim, *length, {channels->send, *fields})
+                    : length.error();
     if (sent.ok()) {
       ++sent_;
       ring_soon();

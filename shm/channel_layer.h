@@ -66,11 +66,11 @@ class ChannelLayer {
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
   // then `me` is noted as waiting there and rung when there is room).
   [[nodiscard]] Result<Sent> reply(Claim& claim, size_t length, const Route& route) noexcept;
-  // To every member of a group: one payload that all workers share, one notice of it on the logical
-  // channel `notices` to each living worker, a copy for each plain channel. Who has no room is
-  // skipped and counted. kChannelNameInvalid, kOutOfBlocks: nothing was sent.
+  // To every member of a group: one payload that all workers share, one notice of it to each living
+  // worker, a copy for each plain channel. Who has no room is skipped and counted.
+  // kChannelNameInvalid, kOutOfBlocks: nothing was sent.
   [[nodiscard]] Result<GroupSent> send_to_group(std::string_view group, Claim& claim, size_t length,
-                                                uint32_t notices) noexcept;
+                                                const GroupNotice& notice) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
 
@@ -117,8 +117,8 @@ class ChannelLayer {
   [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent,
                                  uint64_t* head_seen = nullptr) noexcept;
   [[nodiscard]] bool share(BlockIndex head, Stamp& shared) noexcept;
-  [[nodiscard]] Result<Sent> notify(ProcessName worker, std::string_view group, const Sent& payload,
-                                    uint32_t notices) noexcept;
+  [[nodiscard]] Result<Sent> notify(ProcessName worker, const Sent& payload,
+                                    const GroupNotice& notice) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept;
   // True: room for `length` bytes more, which count from now on.

@@ -1,8 +1,9 @@
 // shm/group_send.cc -- the group half of ChannelLayer: one payload, a notice for each worker.
+#include <algorithm>
 #include <cstring>
 
+#include "protocol/channel_name.h"
 #include "protocol/limits.h"
-#include "protocol/message.h"
 #include "shm/channel_layer.h"
 
 namespace sluice::shm {
@@ -11,21 +12,18 @@ namespace {
 using enum std::memory_order;
 
 constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
-// {"group": name}, and then some
-constexpr size_t kNoticeBytes = kMaxNameBytes + 32;
-static_assert(kNoticeBytes + kHeaderBytes <= kClassBytes[0], "a notice is a block of the smallest class");
 
 }  // namespace
 
 // ---- the sender's side --------------------------------------------------------------------------
 
 Result<GroupSent> ChannelLayer::send_to_group(std::string_view group, Claim& claim, size_t length,
-                                              uint32_t notices) noexcept {
+                                              const GroupNotice& notice) noexcept {
   if (!valid_group_name(group)) return Error::kChannelNameInvalid;
   const uint64_t now = now_ms();
   const uint64_t expires = now + std::chrono::milliseconds(limits::kMessageExpiry).count();
   Sent payload;
-  if (!write_header(claim, length, {}, notices, expires, now, payload)) return Error::kOutOfBlocks;
+  if (!write_header(claim, length, {}, notice.channel, expires, now, payload)) return Error::kOutOfBlocks;
   const BlockIndex head = payload.block;
   // Copies first: once it is shared the payload may be free, and claimed again for one of them.
   GroupSent outcome;
@@ -47,7 +45,7 @@ Result<GroupSent> ChannelLayer::send_to_group(std::string_view group, Claim& cla
     // bit that recovery took away meanwhile is of a dead one.
     if (!holds(segment_, head, worker)) continue;
     const std::optional<ProcessName> living = processes_.living(worker);
-    if (living && notify(*living, group, payload, notices).ok()) {
+    if (living && notify(*living, payload, notice).ok()) {
       CRASH_POINT(notice_pushed);
       ++outcome.pushes;
       continue;
@@ -84,18 +82,15 @@ bool ChannelLayer::share(BlockIndex head, Stamp& shared) noexcept {
   return true;
 }
 
-Result<Sent> ChannelLayer::notify(ProcessName worker, std::string_view group, const Sent& payload,
-                                  uint32_t notices) noexcept {
-  Result<Claim> notice = claim(kNoticeBytes);
-  if (!notice.ok()) return notice.error();
-  Encoder encoder(notice->space());
-  encoder.begin_map().key("group").text(group).end_map();
-  const Result<Bytes> fields = encoder.finish();
-  CHECK(fields.ok());  // kNoticeBytes is enough
-  const Route route{.channel = notices,
+Result<Sent> ChannelLayer::notify(ProcessName worker, const Sent& payload,
+                                  const GroupNotice& notice) noexcept {
+  Result<Claim> claimed = claim(notice.fields.size());
+  if (!claimed.ok()) return claimed.error();
+  std::copy(notice.fields.begin(), notice.fields.end(), claimed->space().begin());
+  const Route route{.channel = notice.channel,
                     .answered_block = payload.block,
                     .answered_generation = payload.payload_generation};
-  return send_to(worker, *notice, fields->size(), route);
+  return send_to(worker, *claimed, notice.fields.size(), route);
 }
 
 // ---- the worker's side --------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class BasicOwnerQueue {
       const bool room_seen = head_seen != nullptr && tail - *head_seen < capacity_;
       if (!room_seen && is_full(tail, head_seen)) {
         const uint64_t head = head_.load(acquire);  // [H]
-        if (static_cast<int64_t>(tail - head) < int64_t{capacity_}) continue;  // read meanwhile
+        if (!at_capacity(tail, head)) continue;  // read meanwhile
         if (lap_in(at(head).load(acquire)) != lap(head) && head_.load(acquire) == head) break;  // Q6
         word->store(queued.next(me, BlockState::kOwned).word, release);
         return PushOutcome::kFull;
@@ -165,9 +165,7 @@ class BasicOwnerQueue {
   static constexpr uint32_t lap_in(uint64_t cell) noexcept { return uint32_t(cell >> 32); }
   static constexpr BlockIndex block_in(uint64_t cell) noexcept { return BlockIndex(cell); }
   static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept { return uint64_t{lap} << 32 | block; }
-  [[nodiscard]] uint32_t lap(uint64_t position) const noexcept {
-    return static_cast<uint32_t>(position >> lap_shift_) + 1;
-  }
+  [[nodiscard]] uint32_t lap(uint64_t position) const noexcept { return uint32_t(position >> lap_shift_) + 1; }
   // Neighbouring positions lie on different lines once there are eight lines of cells.
   [[nodiscard]] Atomic& at(uint64_t position) const noexcept {
     const auto index = static_cast<uint32_t>(position & (size_ - 1));
@@ -180,14 +178,15 @@ class BasicOwnerQueue {
     end.compare_exchange_strong(seen, seen + 1, acq_rel, acquire);  // [H] [T]
   }
 
-  // At capacity with a head block that really still waits: a taken one is stepped over. Signed,
-  // because head may overtake a lagging tail. A tail that moved on says nothing: look again.
+  [[nodiscard]] bool at_capacity(uint64_t tail, uint64_t head) const noexcept {
+    return static_cast<int64_t>(tail - head) >= int64_t{capacity_};  // signed: head may overtake tail
+  }
+  // With a head block that really still waits: a taken one is stepped over. A moved tail: look again.
   [[nodiscard]] bool is_full(uint64_t tail, uint64_t* head_seen) noexcept {
     if (head_seen != nullptr) *head_seen = head_.load(acquire);  // [H] only grows
-    const auto full = [&] { return static_cast<int64_t>(tail - head_.load(acquire)) >= int64_t{capacity_}; };
-    if (!full()) return false;
+    if (!at_capacity(tail, head_.load(acquire))) return false;
     settle_head();
-    return full() && tail_.load(acquire) == tail;  // [T]
+    return at_capacity(tail, head_.load(acquire)) && tail_.load(acquire) == tail;  // [T]
   }
 
   Atomic& head_;

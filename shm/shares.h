@@ -10,12 +10,20 @@
 //     block and the generation in the payload's own header.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 
 #include "shm/delivery.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
+
+// What each worker is told beside where the payload is: the logical channel, and a message's bytes.
+struct GroupNotice {
+  uint32_t channel = kNoChannel;
+  std::span<const std::byte> fields;
+};
 
 // What a group send came to.
 struct GroupSent {

@@ -115,7 +115,7 @@ struct Stage {
   Result<GroupSent> say(Member& me, std::string_view text) {
     Result<Claim> claim = me.write(text);
     if (!claim.ok()) return claim.error();
-    return me.layer.send_to_group("everybody", *claim, text.size(), notices);
+    return me.layer.send_to_group("everybody", *claim, text.size(), {notices, {}});
   }
 
   // What a worker does with one message, a group's or another.
@@ -214,7 +214,7 @@ TEST_CASE("a life without death leaves nothing behind") {
 
 TEST_CASE("a process may die at every named point, any time it comes there") {
   for (const char* point : kCrashPoints) {
-    CAPTURE(point);
+    CAPTURE(std::string(point));
     Stage stage;
     uint32_t killed = 0;
     uint32_t times = 1;
@@ -243,7 +243,7 @@ struct Hall {
     for (int i = 0; i < 4; ++i) {
       Result<Claim> claim = speaker.write("one that two hear");
       REQUIRE(claim.ok());
-      REQUIRE(speaker.layer.send_to_group("all", *claim, 17, notices).value().pushes == 2);
+      REQUIRE(speaker.layer.send_to_group("all", *claim, 17, {notices, {}}).value().pushes == 2);
     }
     // The victim is the last to let go of half of them.
     for (int i = 0; i < 2; ++i) Stage::take(worker, worker.layer.try_receive_from_inbox().value());
@@ -277,7 +277,7 @@ struct Hall {
 
 TEST_CASE("a worker may die at every point where it hears a group, and holds nothing afterwards") {
   for (const char* point : {"pop_taken", "holder_dropped", "share_taken", "push_stamped", "push_published"}) {
-    CAPTURE(point);
+    CAPTURE(std::string(point));
     Hall hall;
     uint32_t times = 1;
     while (hall.hear_and_die(point, times)) ++times;

@@ -30,7 +30,7 @@ struct Hall {
   Result<GroupSent> say(std::string_view group, std::string_view bytes) {
     Result<Claim> claim = speaker.write(bytes);
     if (!claim.ok()) return claim.error();
-    return speaker.layer.send_to_group(group, *claim, bytes.size(), notices);
+    return speaker.layer.send_to_group(group, *claim, bytes.size(), {notices, {}});
   }
   // What a worker hears of the next notice in its inbox; empty when there is none, or it is over.
   static std::string hear(Member& worker) {

@@ -1,13 +1,5 @@
 // tests/unit/shm/recovery_test.cc -- what the dead held comes back, to whom it belongs, when it may.
-#include "shm/recovery.h"
-
-#include "tests/support/shm_world.h"
-
-#include <doctest/doctest.h>
-#include <sys/wait.h>
-
-#include <algorithm>
-#include <functional>
+#include "tests/unit/shm/recovery_bench.h"
 
 namespace {
 
@@ -16,74 +8,10 @@ using namespace sluice::shm;
 using sluice::tests::blocks_used;
 using sluice::tests::blocks_waiting_free;
 using sluice::tests::Member;
-using sluice::tests::World;
-
-struct Bench {
-  World world;
-  Member master{world, world.join(Role::kMaster)};
-  Member worker{world, world.join(Role::kWorker)};
-  Recovery recovery{master.layer};
-  uint32_t channel = worker.layer.channels().open("http.request").value();
-
-  // A consumer's whole life, in a child that dies by SIGKILL where `live` ends.
-  ProcessName dies(const std::function<void(Member&)>& live) {
-    const ProcessName name = world.join(Role::kConsumer, 1);
-    return dies_as(name, live);
-  }
-  ProcessName dies_as(ProcessName name, const std::function<void(Member&)>& live) {
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-      Member me(world, name);
-      live(me);
-      kill(getpid(), SIGKILL);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    REQUIRE(WIFSIGNALED(status));
-    return name;
-  }
-  void workers_see_deaths() {
-    world.segment().process(worker.layer.me().index)->seen_deaths = world.segment().header().deaths.load();
-  }
-  std::vector<ProcessName> settle() {
-    std::vector<ProcessName> freed;
-    for (int i = 0; i < 5; ++i) {
-      for (const ProcessName name : recovery.advance()) freed.push_back(name);
-    }
-    return freed;
-  }
-  void check_sound() {
-    std::string problem;
-    CHECK_MESSAGE(world.segment().verify(problem), problem);
-  }
-  void check_all_free(ProcessIndex row) {
-    CHECK(blocks_waiting_free(world.segment(), row) == blocks_used(world.segment(), row));
-  }
-};
-
-TEST_CASE("a chain whose taker died while freeing it comes back as taken, and nothing of it is called corrupt") {
-  Bench b;
-  const std::string bytes(kClassBytes[kClasses - 1] + 1000, 'c');
-  REQUIRE(b.worker.send(b.channel, bytes).ok());
-
-  const ProcessName dead = b.dies([&](Member& me) {
-    me.layer.start_reading(b.channel);
-    const BlockIndex head = me.layer.try_receive()->keep();
-    me.layer.free_block(b.world.segment().envelope(head)->next - 1);  // its only link, as free_block(head) begins
-  });
-  b.recovery.on_death(dead);
-
-  const auto back = b.worker.layer.try_receive();
-  REQUIRE(back);
-  CHECK(back->returned() == Returned::kTaken);
-  CHECK(back->header().length == bytes.size());
-  CHECK(back->content().size() == kClassBytes[kClasses - 1] - sizeof(PayloadHeader));
-  CHECK(b.worker.layer.drops().corrupt == 0);
-}
+using sluice::tests::RecoveryBench;
 
 TEST_CASE("a request in the hands of the dead comes back to its worker as taken") {
-  Bench b;
+  RecoveryBench b;
   const Sent sent = b.worker.send(b.channel, "request").value();
 
   const ProcessName dead = b.dies([&](Member& me) {
@@ -110,7 +38,7 @@ TEST_CASE("a request in the hands of the dead comes back to its worker as taken"
 }
 
 TEST_CASE("everything the dead had of its own is free again, and its row is given out anew") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     std::vector<Claim> claims;
     for (const size_t bytes : {10, 500, 1500, 3000, 50'000, 900'000}) {
@@ -136,7 +64,7 @@ TEST_CASE("everything the dead had of its own is free again, and its row is give
 }
 
 TEST_CASE("what lay in the dead inbox comes back unread, in order, after the worker saw the death") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
   for (int i = 0; i < 5; ++i) REQUIRE(b.worker.send_to(reader, std::to_string(i)).ok());
   b.dies_as(reader, [](Member&) {});
@@ -162,7 +90,7 @@ TEST_CASE("what lay in the dead inbox comes back unread, in order, after the wor
 }
 
 TEST_CASE("messages for a full inbox wait in the master's hands and come when there is room") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
   for (int i = 0; i < 10; ++i) REQUIRE(b.worker.send_to(reader, std::to_string(i)).ok());
   const ProcessName filler_name = b.world.join(Role::kConsumer, 2);
@@ -188,7 +116,7 @@ TEST_CASE("messages for a full inbox wait in the master's hands and come when th
 }
 
 TEST_CASE("a message published by the dead is still delivered, and its row waits for it") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     REQUIRE(me.send_to(b.worker.layer.me(), "last words").ok());
   });
@@ -209,7 +137,7 @@ TEST_CASE("a message published by the dead is still delivered, and its row waits
 }
 
 TEST_CASE("a dead worker's requests are withdrawn, its connections closed, its replies given back") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
   Member consumer(b.world, reader);
   consumer.layer.start_reading(b.channel);
@@ -241,7 +169,7 @@ TEST_CASE("a dead worker's requests are withdrawn, its connections closed, its r
 }
 
 TEST_CASE("a dead worker's owed disconnects are told with the bytes to send, each once") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName owner = b.world.join(Role::kConsumer, 1);
   const ProcessName worker = b.world.join(Role::kWorker, 1);
   b.dies_as(worker, [&](Member& me) {
@@ -282,7 +210,7 @@ TEST_CASE("a dead worker's owed disconnects are told with the bytes to send, eac
 }
 
 TEST_CASE("constants that their worker did not write for this very connection are nobody's") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName owner = b.world.join(Role::kConsumer, 1);
   const ProcessName worker = b.world.join(Role::kWorker, 1);
   b.dies_as(worker, [&](Member& me) {
@@ -318,61 +246,8 @@ TEST_CASE("constants that their worker did not write for this very connection ar
   CHECK(owed[0].constants.size() == sizeof(PayloadHeader) + 12);
 }
 
-TEST_CASE("a chain in the hands of the dead comes back whole") {
-  Bench b;
-  const std::string big(3 << 20, 'x');
-  const Sent sent = b.worker.send(b.channel, big).value();
-  const ProcessName dead = b.dies([&](Member& me) {
-    me.layer.start_reading(b.channel);
-    static_cast<void>(me.layer.try_receive()->keep());
-  });
-
-  b.recovery.on_death(dead);
-
-  {
-    const auto back = b.worker.layer.try_receive();
-    REQUIRE(back);
-    CHECK(back->block() == sent.block);
-    CHECK(back->content().size() == big.size());
-  }
-  CHECK_FALSE(b.worker.layer.try_receive());
-  for (int i = 0; i < 5; ++i) {
-    REQUIRE(b.worker.send(b.channel, big).ok());  // five times three of twenty blocks: all came back
-  }
-  b.check_sound();
-}
-
-TEST_CASE("a link that the dead was just freeing is freed, not handed to the worker as a message") {
-  Bench b;
-  const Sent sent = b.worker.send(b.channel, std::string(2 << 20, 'x')).value();
-  const Segment& segment = b.world.segment();
-  const BlockIndex first = segment.envelope(sent.block)->next.load() - 1;
-  const BlockIndex last = segment.envelope(first)->next.load() - 1;
-  const ProcessName dead = b.dies([&](Member& me) {
-    me.layer.start_reading(b.channel);
-    static_cast<void>(me.layer.try_receive()->keep());
-    // As free() leaves it between taking the last link and pushing it.
-    Word& stamp = segment.envelope(last)->stamp;
-    stamp = Stamp{stamp.load()}.next(me.layer.me().index, BlockState::kOwned).word;
-  });
-
-  b.recovery.on_death(dead);
-
-  CHECK(b.recovery.totals().returned == 1);
-  CHECK(b.recovery.totals().freed == 1);
-  static_cast<void>(b.worker.layer.try_receive());  // the rest of the chain: part of it is gone
-  CHECK_FALSE(b.worker.layer.try_receive());
-  b.check_sound();
-  Member reader(b.world, b.world.join(Role::kConsumer, 2));
-  reader.layer.start_reading(b.channel);
-  for (int i = 0; i < 10; ++i) {
-    REQUIRE(b.worker.send(b.channel, std::string(2 << 20, 'y')).ok());
-    REQUIRE(reader.receive()->size() == 2 << 20);
-  }
-}
-
 TEST_CASE("a block the dead was giving back is freed, not handed back as a message it had taken") {
-  Bench b;
+  RecoveryBench b;
   const Sent sent = b.worker.send(b.channel, "x").value();
   const Segment& segment = b.world.segment();
   BlockPlace place;
@@ -394,7 +269,7 @@ TEST_CASE("a block the dead was giving back is freed, not handed back as a messa
 }
 
 TEST_CASE("blocks counted as used but never stamped are not lost with the process") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     // As refill() leaves it between counting the batch and stamping its blocks.
     b.world.segment().process(me.layer.me().index)->used_blocks[0] = 32;
@@ -407,25 +282,8 @@ TEST_CASE("blocks counted as used but never stamped are not lost with the proces
   b.check_all_free(dead.index);
 }
 
-TEST_CASE("a chain's last link, claimed but not yet named by anybody, is not lost with the process") {
-  Bench b;
-  const ProcessName dead = b.dies([&](Member& me) {
-    const BlockIndex head = me.layer.pool().try_claim(1 << 20).value();
-    const BlockIndex first = me.layer.pool().try_claim(1 << 20).value();
-    static_cast<void>(me.layer.pool().try_claim(1 << 20).value());
-    me.layer.pool().link(head, head, first);
-  });
-
-  b.recovery.on_death(dead);
-  b.workers_see_deaths();
-
-  CHECK(b.settle().size() == 1);
-  b.check_all_free(dead.index);
-  b.check_sound();
-}
-
 TEST_CASE("a message pushed into the dead inbox at the last moment is not left to the next incarnation") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
   const uint32_t inbox = queue_id(QueueKind::kInbox, reader.index);
   b.dies_as(reader, [](Member&) {});
@@ -444,7 +302,7 @@ TEST_CASE("a message pushed into the dead inbox at the last moment is not left t
 }
 
 TEST_CASE("half-made channels of the dead are finished or freed, and the name can be made again") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     REQUIRE(me.layer.channels().open("made").ok());
     const uint32_t shown = me.layer.channels().find("made").value();
@@ -460,7 +318,7 @@ TEST_CASE("half-made channels of the dead are finished or freed, and the name ca
 }
 
 TEST_CASE("recovery wakes every sleeper that has work, in poll and in the futex") {
-  Bench b;
+  RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     REQUIRE(me.send_to(b.worker.layer.me(), "not rung").ok());
   });
@@ -472,7 +330,7 @@ TEST_CASE("recovery wakes every sleeper that has work, in poll and in the futex"
 }
 
 TEST_CASE("replies published without a ready bit are found after the death of their writer") {
-  Bench b;
+  RecoveryBench b;
   ConnectionSlots slots(b.world.segment(), b.worker.layer.me());
   const auto opened = slots.open().value();
   const ReplyAddress about{b.worker.layer.me().index, b.worker.layer.me().incarnation, opened.slot,
@@ -493,7 +351,7 @@ TEST_CASE("replies published without a ready bit are found after the death of th
 }
 
 TEST_CASE("recovering the same death twice frees nothing twice") {
-  Bench b;
+  RecoveryBench b;
   REQUIRE(b.worker.send(b.channel, "x").ok());
   const ProcessName dead = b.dies([&](Member& me) {
     me.layer.start_reading(b.channel);

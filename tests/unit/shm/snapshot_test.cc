@@ -115,7 +115,7 @@ TEST_CASE("a group's message is counted as shared until its workers have let go 
   Result<Claim> claim = bench.reader.write(bytes);
   REQUIRE(claim.ok());
   const Result<GroupSent> sent =
-      bench.reader.layer.send_to_group("news", *claim, bytes.size(), bench.channel);
+      bench.reader.layer.send_to_group("news", *claim, bytes.size(), {bench.channel, {}});
   REQUIRE((sent.ok() && sent->pushes == 1));
 
   const Snapshot before = bench.look();
