@@ -11,8 +11,6 @@ namespace {
 
 using enum std::memory_order;
 
-constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
-
 }  // namespace
 
 // ---- the sender's side --------------------------------------------------------------------------

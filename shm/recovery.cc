@@ -167,10 +167,11 @@ void Recovery::close_connections(ProcessName dead) {
   const uint32_t slots = std::min(segment.process(dead.index)->used_slots.load(acquire),
                                   segment.geometry().connections_per_worker);
   for (uint32_t slot = 0; slot < slots; ++slot) {
-    ConnectionRecord& record = *segment.connection(dead.index, slot);
-    const uint64_t state = record.state.load(acquire);
-    record.state.store(state >> 32 << 32 | static_cast<uint32_t>(SlotState::kFree), release);
-    record.constants.store(0, relaxed);  // nobody reads them of a free slot
+    ConnectionRecord* record = segment.connection(dead.index, slot);
+    if (record == nullptr) return;  // not a worker
+    const uint64_t state = record->state.load(acquire);
+    record->state.store(state >> 32 << 32 | static_cast<uint32_t>(SlotState::kFree), release);
+    record->constants.store(0, relaxed);  // nobody reads them of a free slot
     free_all_in(segment.reply_ring(dead.index, slot), kReplyCells);
   }
 }

@@ -135,12 +135,14 @@ TEST_CASE("each record in LAYOUT.md has the fields, offsets and sizes of the hea
   const std::map<std::string, Record> written = described(document);
 
   const std::map<std::string, Record> compiled = records();
-  for (const auto& [name, record] : compiled) {
-    CAPTURE(name);
+  for (const auto& named : compiled) {  // no bindings: CAPTURE makes a lambda of them
+    const auto& [name, record] = named;
+    CAPTURE(named.first);
     REQUIRE(written.contains(name));
     CHECK(written.at(name).bytes == record.bytes);
-    for (const auto& [field, where] : record.fields) {
-      CAPTURE(field);
+    for (const auto& placed : record.fields) {
+      const auto& [field, where] = placed;
+      CAPTURE(placed.first);
       REQUIRE(written.at(name).fields.contains(field));
       CHECK(written.at(name).fields.at(field).first == where.first);
       CHECK(written.at(name).fields.at(field).second == where.second);
