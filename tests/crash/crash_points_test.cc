@@ -145,6 +145,7 @@ struct Stage {
       }
       static_cast<void>(take_connection(world.segment(), about, name));
       static_cast<void>(me.send_to(worker.layer.me(), "hello"));
+      sleeper.bell.fall_asleep_in_futex();  // again: recovery woke it, whatever its word said
       static_cast<void>(me.send_to(sleeper.layer.me(), "hello"));
       static_cast<void>(me.send(own, std::string(2 * kMiB, 'o')));
       const auto taken_back = me.send(own, "taken back");
