@@ -85,8 +85,10 @@ bool ChannelLayer::write_header(Claim& claim, size_t length, const Route& route,
                                 uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept {
   CHECK(claim && length <= claim.space().size());
   sent.block = claim.block_;
-  std::byte* payload = claim.space_.data() - kHeaderBytes;
-  if (!claim.buffer_.empty()) {
+  std::byte* payload = nullptr;
+  if (claim.buffer_.empty()) {
+    payload = claim.space_.data() - kHeaderBytes;
+  } else {
     const std::span<const std::byte> bytes(claim.buffer_.data(), length);
     const std::optional<BlockIndex> first = write_chain(bytes);
     if (!first) return false;

@@ -17,11 +17,6 @@ MUTANTS = {
         "",
     ),
     "no_help_for_head": ("shm/owner_queue.h", "      advance(head_, head);  // taken by somebody else: Q3\n", ""),
-    "unsigned_compare": (
-        "shm/owner_queue.h",
-        "static_cast<int64_t>(tail - head) >= int64_t{capacity_}",
-        "tail - head >= uint64_t{capacity_}",
-    ),
     "full_by_count_alone": ("shm/owner_queue.h", "    settle_head();\n    return at_", "    return at_"),
     "full_by_an_old_head": (
         "shm/owner_queue.h",
