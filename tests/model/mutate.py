@@ -111,7 +111,7 @@ MUTANTS = {
     "any_sleep_is_cleared": (
         "shm/doorbell_word.h",
         "word_.compare_exchange_strong(seen, seen & ~kAsleepInPoll, seq_cst, relaxed);",
-        "word_.fetch_and(~kAsleepInPoll, seq_cst);",
+        "word_.fetch_and(~(seen & kAsleepInPoll), seq_cst);",
     ),
     "sleeps_are_not_counted": ("shm/doorbell_word.h", "kOneSleep = 4;", "kOneSleep = 0;"),
     "no_look_before_sleeping": (

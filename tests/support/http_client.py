@@ -1,8 +1,11 @@
 """tests/support/http_client.py -- HTTP/1.1 over a raw socket: says exactly what a test wants said."""
 
 import json
+import select
 import socket
 from dataclasses import dataclass, field
+
+from support.waiting import SLOWNESS
 
 
 @dataclass
@@ -66,6 +69,10 @@ class Client:
         """Sends one request and reads its answer."""
         self.request(method, target, headers, body, **more)
         return self.read_response(method)
+
+    def has_input(self, seconds):
+        """Whether anything came, or comes within so many seconds; the end of the connection is something."""
+        return bool(self.buffer or select.select([self.socket], [], [], seconds * SLOWNESS)[0])
 
     def _more(self):
         data = self.socket.recv(65536)
