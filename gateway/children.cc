@@ -15,7 +15,7 @@
 #include <stdexcept>
 
 #include "gateway/privileges.h"
-#include "gateway/process.h"
+#include "worker/process.h"
 #include "protocol/limits.h"
 #include "shm/clock.h"
 #include "worker/log.h"

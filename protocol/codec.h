@@ -28,6 +28,9 @@ using Bytes = std::span<const std::byte>;
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// What a map's header takes: the keys that follow begin here.
+inline constexpr size_t kMapHeaderBytes = 3;
+
 // Writes MessagePack into the space it is given. Past the end it writes nothing more and remembers:
 // finish() says kMessageTooLarge, and the caller begins again in a larger block. Text is the
 // caller's promise of valid UTF-8. Containers get 16-bit counts, filled in when they end.
@@ -53,7 +56,7 @@ class Encoder {
 
   // Containers nest at most kMaxDepth deep (a CHECK: depth is ours to choose). In a map, keys and
   // values alternate. key() is text() under the name that says so.
-  Encoder& begin_map() noexcept;
+  Encoder& begin_map() noexcept;  // writes kMapHeaderBytes
   Encoder& end_map() noexcept;
   Encoder& begin_list() noexcept;
   Encoder& end_list() noexcept;

@@ -34,9 +34,6 @@ struct EncodedKeys {
 // The first guess at a head's encoded size; most fit, the others are encoded again in a larger space.
 [[nodiscard]] size_t expected_head_bytes(const RequestHead& head) noexcept;
 
-// What a map's header takes: the keys that follow begin here.
-inline constexpr size_t kMapHeaderBytes = 3;
-
 // Appends GET COOKIES META path path_info method response_channel headers raw_path query_string scheme
 // http_version client server root_path to an open map. kTooManyFields: the query has too many.
 // Space that is too small is the encoder's to tell.

@@ -21,7 +21,7 @@
 #include "worker/departures.h"
 #include "worker/http_session.h"
 #include "worker/request_message.h"
-#include "worker/websocket_constants.h"
+#include "protocol/websocket_constants.h"
 
 namespace sluice {
 

@@ -9,7 +9,7 @@
 #include <unordered_map>
 
 #include "consumer/consumer.h"
-#include "consumer/demo/address_hash.h"
+#include "consumer/address_hash.h"
 
 namespace sluice::demo {
 

@@ -1,10 +1,11 @@
-// worker/websocket_constants.cc -- a map's header, the constants, a tail; see websocket_constants.h.
-#include "worker/websocket_constants.h"
+// protocol/websocket_constants.cc -- a map's header, the constants, a tail; see websocket_constants.h.
+#include "protocol/websocket_constants.h"
 
 #include <atomic>
 #include <cstring>
 
-#include "worker/request_message.h"
+#include "protocol/limits.h"
+#include "protocol/message.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-// worker/websocket_constants.h -- the keys of a WebSocket that never change, encoded once, and the
+// protocol/websocket_constants.h -- the keys of a WebSocket that never change, encoded once, and the
 // messages made of them (decisions.md 10, 22). The master uses it too, for workers that died.
 //
 // A constants block holds a map of the constant keys at the beginning of its message space and room

@@ -1,4 +1,4 @@
-// gateway/process.h -- processes as the kernel knows them: who they are, and proof that they died.
+// worker/process.h -- processes as the kernel knows them: who they are, and proof that they died.
 #pragma once
 
 #include <sys/types.h>

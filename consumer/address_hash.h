@@ -1,4 +1,4 @@
-// consumer/demo/address_hash.h -- what is kept per exchange or connection, by its reply address.
+// consumer/address_hash.h -- what is kept per exchange or connection, by its reply address.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 #include "protocol/channel_name.h"
 
-namespace sluice::demo {
+namespace sluice {
 
 struct AddressHash {
   [[nodiscard]] size_t operator()(const ReplyAddress& address) const noexcept {
@@ -17,4 +17,4 @@ struct AddressHash {
   }
 };
 
-}  // namespace sluice::demo
+}  // namespace sluice

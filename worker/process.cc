@@ -1,5 +1,5 @@
-// gateway/process.cc -- pidfds and /proc; see process.h.
-#include "gateway/process.h"
+// worker/process.cc -- pidfds and /proc; see process.h.
+#include "worker/process.h"
 
 #include <fcntl.h>
 #include <poll.h>

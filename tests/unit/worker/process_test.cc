@@ -1,5 +1,5 @@
-// tests/unit/gateway/process_test.cc -- processes as the kernel shows them.
-#include "gateway/process.h"
+// tests/unit/worker/process_test.cc -- processes as the kernel shows them.
+#include "worker/process.h"
 
 #include <doctest/doctest.h>
 #include <poll.h>

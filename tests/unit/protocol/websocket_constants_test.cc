@@ -1,6 +1,6 @@
-// tests/unit/worker/websocket_constants_test.cc -- messages made of keys encoded once, and the disconnect
+// tests/unit/protocol/websocket_constants_test.cc -- messages made of keys encoded once, and the disconnect
 // written into their own block.
-#include "worker/websocket_constants.h"
+#include "protocol/websocket_constants.h"
 
 #include <doctest/doctest.h>
 
