@@ -292,6 +292,8 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
                       place.arena != death.name.index && segment.is_worker(place.arena);
     if (back) {
       if (death.kept.insert(block).second) death.unread.push_back(block);
+    } else if (!withdrawn && layer_.arenas().is_own(block)) {  // its sender is running this
+      if (layer_.pool().came_back(block)) unread_of_ours_.push_back(block);
     } else {
       drop_bit_of_notice(block, death.name.index);
       layer_.pool().free_taken(block);

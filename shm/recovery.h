@@ -1,4 +1,5 @@
-// shm/recovery.h -- returns what a dead process held. Run by the master for every proven death.
+// shm/recovery.h -- returns what a dead process held. Run by the master for every proven death; when
+// the master is dead, by the lowest living worker.
 //
 // R1  It touches only what a stamp or a record says is the dead one's, by compare-exchange from that
 //     very word: it may run beside the living, again, or twice at once, and be killed at any step.
@@ -16,6 +17,7 @@
 #pragma once
 
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "shm/channel_layer.h"
@@ -48,6 +50,9 @@ class Recovery {
   // death. Gives the rows that became free; their arenas' memfds may be closed.
   [[nodiscard]] std::vector<ProcessName> advance();
   [[nodiscard]] bool busy() const noexcept { return !deaths_.empty(); }
+  // Blocks of the master's own arena that lay unread in dead inboxes, in our hands since the last
+  // call: the caller sends them again, or frees them. For the master; a worker's go back to it.
+  [[nodiscard]] std::vector<BlockIndex> unread_of_ours() { return std::exchange(unread_of_ours_, {}); }
   // Sleepers with work waiting, everywhere: a ringer may have died before it rang.
   void ring_all();
 
@@ -83,6 +88,7 @@ class Recovery {
 
   ChannelLayer& layer_;
   std::vector<Death> deaths_;
+  std::vector<BlockIndex> unread_of_ours_;
   Totals totals_;
 };
 

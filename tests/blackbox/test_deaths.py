@@ -214,6 +214,24 @@ def test_a_dead_workers_websockets_get_their_disconnect_once_with_1006():
         websocket.drop()
 
 
+def test_a_lost_websockets_disconnect_that_lay_unread_goes_to_another_once():
+    with Gateway(demo=0) as gateway, Rogue(gateway) as first:
+        websocket = WebSocket.opened(gateway, "/rogue/ws")
+        websocket.echo("owned")
+        with Rogue(gateway) as second:
+            first.process.send_signal(signal.SIGSTOP)
+            old = gateway.wait_role("worker", 1)
+            gateway.kill("worker")
+            gateway.wait_role("worker", 1, but_not=old)  # by now its disconnect was sent to its frozen owner
+
+            first.kill()
+
+            assert second.wait_taken(1) == ["websocket.disconnect  /rogue/ws 1006"]
+            assert gateway.get("/plain").body == b"plain"
+            assert len(second.taken()) == 2, second.taken()
+        websocket.drop()
+
+
 def test_what_lay_unread_of_a_lost_websocket_goes_to_another_consumer_in_order():
     with Gateway(demo=0) as gateway, Rogue(gateway) as first:
         websocket = WebSocket.opened(gateway, "/rogue/ws")

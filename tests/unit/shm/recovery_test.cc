@@ -89,6 +89,26 @@ TEST_CASE("what lay in the dead inbox comes back unread, in order, after the wor
   b.check_sound();
 }
 
+TEST_CASE("what the master itself sent and the dead had not read is the master's again") {
+  Bench bench;
+  const ProcessName dead = bench.dies([](Member&) {});
+  const Sent sent = bench.master.send_to(dead, "farewell").value();
+
+  bench.recovery.on_death(dead);
+  CHECK(bench.settle().empty());  // its worker has not seen it yet
+
+  const std::vector<BlockIndex> ours = bench.recovery.unread_of_ours();
+  REQUIRE(ours == std::vector<BlockIndex>{sent.block});
+  CHECK(bench.recovery.unread_of_ours().empty());
+  const Stamp stamp{bench.world.segment().envelope(sent.block)->stamp.load()};
+  CHECK(stamp.state() == BlockState::kOwned);
+  CHECK(stamp.owner() == bench.master.layer.me().index);
+  bench.master.layer.free_block(sent.block);
+  bench.workers_see_deaths();
+  CHECK(bench.settle() == std::vector<ProcessName>{dead});
+  bench.check_sound();
+}
+
 TEST_CASE("messages for a full inbox wait in the master's hands and come when there is room") {
   RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
