@@ -199,7 +199,7 @@ void HttpConnection::bid_farewell(Exchange& exchange) noexcept {
 }
 
 void HttpConnection::on_gone() noexcept {
-  place_.retries.remove(*this);
+  place_.uploads.remove(*this);
   exchanges_.for_each([this](Exchange& exchange) {
     if (!exchange.published) return;
     if (exchange.answer.complete) {

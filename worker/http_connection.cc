@@ -27,7 +27,7 @@ HttpConnection::HttpConnection(Connection& connection)
       idle_since_ms_(place_.now_ms) {}
 
 HttpConnection::~HttpConnection() {
-  place_.retries.remove(*this);
+  place_.uploads.remove(*this);
   place_.bodies.give_back(std::move(body_));
 }
 
@@ -286,7 +286,7 @@ void HttpConnection::pump_body() noexcept {
     case IncomingBody::Pumped::kIdle: break;
     case IncomingBody::Pumped::kWait:
       if (body.bytes.size() >= limits::kBodyChunkBytes) pause();
-      place_.retries.add(*this);
+      place_.uploads.add(*this);
       break;
   }
   resume_if_free();
@@ -317,7 +317,7 @@ void HttpConnection::try_continue() noexcept {
     due = place_.layer.has_reader(place_.channels.http_request);
   }
   if (!due || !exchanges_.is_front(exchange)) {
-    place_.retries.add(*this);
+    place_.uploads.add(*this);
     return;
   }
   exchange.owes_continue = false;

@@ -1,6 +1,7 @@
 // worker/retries.h -- what waits for another process to take something, tried again each millisecond
 // that the loop turns and, while anything waits, every limits::kRetryInterval: nobody rings us when
-// an inbox gets room.
+// an inbox gets room. Only who reads a chunk of a body does: those that wait for that are in a list of
+// their own (workplace.h).
 #pragma once
 
 #include <cstddef>
