@@ -97,6 +97,7 @@ Result<void> Attachment::join(std::span<const std::string_view> channels) noexce
 
 void Attachment::leave() noexcept {
   if (usable()) {
+    look_at_control();
     layer_.stop_reading();
     open_.erase_if([this](OpenRequest& request) {
       // What was begun the gateway cuts off, when it sees who held the request.
@@ -124,7 +125,21 @@ void Attachment::leave() noexcept {
 }
 
 void Attachment::let_go() noexcept {
-  if (--handles_ == 0) delete this;
+  if (--handles_ != 0) return;
+  if (forks_ == forks_seen()) say_gone();
+  delete this;
+}
+
+// Nothing shared is touched any more. A master sees that by itself; where it is dead, whoever took
+// its place is told (worker/succession.h).
+void Attachment::say_gone() noexcept {
+  shm::ProcessRecord& record = *segment_.process(layer_.me().index);
+  record.pid.store(0, std::memory_order::release);  // [G] pairs with the worker that looks
+  if (!gateway_gone_) return;
+  for (uint32_t row = 2; row < 2 + segment_.geometry().worker_processes; ++row) {
+    const auto worker = static_cast<shm::ProcessIndex>(row);
+    if (layer_.processes().living(worker)) doorbell_.ring(worker);
+  }
 }
 
 Result<void> Attachment::read(std::string_view channel) noexcept {
@@ -193,6 +208,9 @@ bool Attachment::note(shm::Delivery& delivery, MessageKind kind) noexcept {
     case MessageKind::kWebSocketReceive:
       own_connection(address);
       return true;
+    case MessageKind::kWebSocketDisconnect:
+      owned_.erase(address);
+      return true;
     default:
       return true;
   }
@@ -208,8 +226,24 @@ void Attachment::own_connection(const ReplyAddress& address) noexcept {
   if ((*record)->owner.load(std::memory_order::acquire) == mine)
     return;  // pairs with take_connection
   if (!shm::take_connection(segment_, address, me)) return;
+  owned_.add(segment_, address);
   shm::set_ready(*segment_.ready(address.worker), address.slot);
   doorbell_.ring(address.worker);
+}
+
+// The gateway is gone, and with it the connections we own: nobody else will tell (decisions.md 27).
+Result<Message> Attachment::take_lost() noexcept {
+  over_ = true;
+  while (std::optional<OwnedConnections::Lost> lost = owned_.take_lost(layer_)) {
+    shm::Delivery delivery = shm::Delivery::made_up(lost->address, std::move(lost->disconnect));
+    const auto fields = MessageView::parse(delivery.content());
+    if (!fields.ok()) continue;
+    ++received_;
+    ++handles_;
+    return Message(*this, std::move(delivery), *fields, MessageKind::kWebSocketDisconnect,
+                   "websocket.disconnect");
+  }
+  return Error::kDetached;
 }
 
 void Attachment::message_over(Message& message) noexcept {

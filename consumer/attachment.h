@@ -24,6 +24,7 @@
 #include "consumer/consumer.h"
 #include "consumer/handshake.h"
 #include "consumer/open_requests.h"
+#include "consumer/owned_connections.h"
 #include "consumer/pace.h"
 #include "shm/attach.h"
 
@@ -97,6 +98,8 @@ class Attachment {
   [[nodiscard]] Result<Message> take() noexcept;
   [[nodiscard]] bool note(shm::Delivery& delivery, MessageKind kind) noexcept;
   void own_connection(const ReplyAddress& address) noexcept;
+  [[nodiscard]] Result<Message> take_lost() noexcept;
+  void say_gone() noexcept;
   [[nodiscard]] bool sleep(uint64_t deadline_ns) noexcept;
   void pass_on() noexcept;
   void disarm() noexcept;
@@ -128,6 +131,7 @@ class Attachment {
   shm::ChannelLayer layer_;
   shm::Fd epoll_;  // bell and control socket as one descriptor
   OpenRequests open_;
+  OwnedConnections owned_;
   std::vector<KnownChannel> channels_;  // by channel index
 
   std::optional<GroupChannels> group_channels_;
@@ -137,6 +141,7 @@ class Attachment {
   size_t handles_ = 1;
   bool left_ = false;
   bool gateway_gone_ = false;
+  bool over_ = false;  // and nothing of it is taken any more
   bool armed_ = false;
   bool watch_control_ = false;  // poll_fd() may have said that the gateway hung up
   std::atomic<bool> interrupted_ = false;

@@ -67,8 +67,9 @@ class Consumer {
   // Takes no more from any channel. What is ours alone still comes: body chunks of requests taken,
   // messages of connections owned. Read again with read().
   void stop_reading() noexcept;
-  // The next message; sleeps until there is one. kDetached: the gateway is gone and nothing is
-  // left. kTimedOut: interrupt() was called.
+  // The next message; sleeps until there is one. When the gateway is gone: what came before, then a
+  // made-up websocket.disconnect, code 1006, for each connection we own, then kDetached for ever.
+  // kTimedOut: interrupt() was called.
   [[nodiscard]] Result<Message> receive() noexcept;
   // As above, but kTimedOut after `timeout`.
   [[nodiscard]] Result<Message> receive(std::chrono::nanoseconds timeout) noexcept;

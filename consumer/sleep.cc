@@ -22,14 +22,17 @@ constexpr uint32_t kLooksPerControl = 1024;  // for those who never sleep here
 Result<Message> Attachment::receive(uint64_t deadline_ns) noexcept {
   if (armed_) disarm();
   if (pace_.counts_receive() && pace_.ring_is_due(shm::now_ns())) ring();
-  for (;;) {
+  while (!over_) {
+    const bool gone = gateway_gone_;  // then take() finds all that will ever come
     Result<Message> message = take();
     if (message.ok()) return message;
+    if (gone) break;
     ring();  // Z2
     if (watch_control_ || ++silent_looks_ % kLooksPerControl == 0) look_at_control();
-    if (gateway_gone_) return Error::kDetached;
+    if (gateway_gone_) continue;
     if (deadline_ns == 0 || !sleep(deadline_ns)) return Error::kTimedOut;
   }
+  return take_lost();
 }
 
 // One sleep. False: the deadline is past, or interrupt() was called.

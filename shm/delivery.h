@@ -63,6 +63,9 @@ class Delivery {
   [[nodiscard]] bool intact() const noexcept;
   // Not kNo: the block is our own, handed back because its taker died.
   [[nodiscard]] Returned returned() const noexcept { return returned_; }
+  // One that no process sent: content of our own, and no block.
+  [[nodiscard]] static Delivery made_up(const ReplyAddress& about,
+                                        std::vector<std::byte> content) noexcept;
   // Frees the block now.
   void release() noexcept {
     if (pool_ == nullptr) return;

@@ -55,6 +55,19 @@ bool Delivery::intact() const noexcept {
   return generation_now(place_) == header_.generation;
 }
 
+Delivery Delivery::made_up(const ReplyAddress& about, std::vector<std::byte> content) noexcept {
+  Delivery delivery;
+  delivery.header_.worker = about.worker;
+  delivery.header_.incarnation = about.incarnation;
+  delivery.header_.slot = about.slot;
+  delivery.header_.slot_generation = about.generation;
+  delivery.header_.ordinal = about.ordinal;
+  delivery.header_.length = static_cast<uint32_t>(content.size());
+  delivery.gathered_ = std::move(content);
+  delivery.content_ = delivery.gathered_;
+  return delivery;
+}
+
 BlockIndex Delivery::keep() noexcept {
   pool_ = nullptr;
   return block_;
