@@ -87,6 +87,9 @@ class Rogue {
     }
   }
 
+  // Asked to live on when it has left.
+  [[nodiscard]] bool stays() const { return stays_; }
+
  private:
   void answer(const Message& message, std::string_view path) {
     const auto asked = path.starts_with("/rogue/") ? path.substr(7) : std::string_view{};
@@ -96,6 +99,13 @@ class Rogue {
       return;
     }
     if (asked == "die") die();
+    if (asked == "begin") {
+      result = consumer_.reply(
+          message, Fields{{"status_code", 200}, {"content", "half of it"}, {"more_content", true}});
+      if (!result.ok()) say("not sent:", words(result));
+      return;
+    }
+    if (asked == "stay") stays_ = true;
     if (asked == "half") {
       result = consumer_.reply(
           message, Fields{{"status_code", 200}, {"content", "half of it"}, {"more_content", true}});
@@ -226,6 +236,7 @@ class Rogue {
 
   Consumer& consumer_;
   std::vector<ReplyAddress> held_;
+  bool stays_ = false;
 };
 
 }  // namespace
@@ -242,7 +253,7 @@ int main(int argc, char** argv) {
   struct sigaction leave {};
   leave.sa_handler = [](int) {
     asked_to_leave = 1;
-    stopped_by_signal->interrupt();
+    stopped_by_signal->interrupt();  // no harm when it has left
   };
   ::sigaction(SIGTERM, &leave, nullptr);
   say("attached", std::to_string(attached->number()));
@@ -257,5 +268,7 @@ int main(int argc, char** argv) {
     rogue.take(*message);
   }
   attached->detach();
+  say("left", {});
+  while (rogue.stays() && asked_to_leave == 0) ::pause();
   return 0;
 }
