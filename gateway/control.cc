@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
-#include "gateway/process.h"
-#include "gateway/unix_socket.h"
+#include "worker/process.h"
 #include "protocol/limits.h"
 #include "worker/log.h"
 
@@ -68,19 +68,30 @@ struct Control::Peer {
   std::unique_ptr<Timer> timer;  // the handshake's deadline; then the looks at a detached one
 };
 
-Control::Control(uv_loop_t& loop, SharedMemory& memory, Events& events, const std::string& path,
-                 uint32_t max_consumers)
+Control::Control(uv_loop_t& loop, SharedMemory& memory, Events& events, uint32_t max_consumers)
     : loop_(loop),
       memory_(memory),
       events_(events),
-      path_(path),
       max_consumers_(max_consumers),
-      listener_(listen_unix(path, SOCK_SEQPACKET, 0600, limits::kUnattachedSockets)),
-      poll_(std::make_unique<Poll>(loop, listener_.get(), UV_READABLE,
-                                   [this](int) { accept_all(); })),
       accept_again_(std::make_unique<Timer>(loop, [this] { poll_->watch(UV_READABLE); })) {}
 
-Control::~Control() { ::unlink(path_.c_str()); }
+Control::~Control() = default;
+
+void Control::open(std::unique_ptr<ControlSocket> socket) {
+  socket_ = std::move(socket);
+  poll_ = std::make_unique<Poll>(loop_, socket_->fd(), UV_READABLE, [this](int) { accept_all(); });
+}
+
+std::unique_ptr<ControlSocket> Control::close() noexcept {
+  accept_again_->stop();
+  poll_.reset();
+  std::vector<Peer*> all;  // hanging up forgets those that have no row yet
+  for (const auto& peer : peers_) all.push_back(peer.get());
+  for (Peer* peer : all) {
+    if (peer->state != State::kLeaving) hang_up(*peer);
+  }
+  return std::move(socket_);
+}
 
 uint32_t Control::attached() const noexcept {
   return static_cast<uint32_t>(std::count_if(peers_.begin(), peers_.end(), [](const auto& peer) {
@@ -90,7 +101,7 @@ uint32_t Control::attached() const noexcept {
 
 void Control::accept_all() noexcept {
   for (;;) {
-    Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Fd socket(::accept4(socket_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
       accept_one(std::move(socket));
       continue;
@@ -205,6 +216,7 @@ bool Control::show(Peer& peer, const AttachPacket& observe) noexcept {
 }
 
 bool Control::welcome(Peer& peer, const AttachPacket& hello) noexcept {
+  events_.on_hello();
   if (!speaks_our_version(hello)) {
     refuse(peer, shm::RefusedWhy::kVersion);
     return false;

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/control_socket.h"
 #include "gateway/loop.h"
 #include "gateway/shared_memory.h"
 #include "shm/attach.h"
@@ -27,6 +28,7 @@ class Control {
   class Events {
    public:
     virtual ~Events() = default;
+    virtual void on_hello() noexcept = 0;  // somebody asks to attach
     // Sealed: the workers must hear of it now (T4).
     virtual void on_arena(shm::ProcessName consumer) noexcept = 0;
     virtual void on_attached() noexcept = 0;
@@ -34,14 +36,17 @@ class Control {
     virtual void on_consumer_dead(shm::ProcessName consumer) noexcept = 0;
   };
 
-  // Binds and listens; `events` and `memory` outlive us. Throws std::runtime_error.
-  Control(uv_loop_t& loop, SharedMemory& memory, Events& events, const std::string& path,
-          uint32_t max_consumers);
-  // Hangs up on everybody and removes the socket file.
+  // `events` and `memory` outlive us. Nobody can attach before open(). Throws std::system_error.
+  Control(uv_loop_t& loop, SharedMemory& memory, Events& events, uint32_t max_consumers);
+  // Hangs up on everybody.
   ~Control();
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
+  // Accepts on this socket from now on. Throws std::system_error.
+  void open(std::unique_ptr<ControlSocket> socket);
+  // Accepts no more and hangs up on everybody; who lives on is watched until it has detached or died.
+  [[nodiscard]] std::unique_ptr<ControlSocket> close() noexcept;
   // From now on attaching is refused with kDraining.
   void refuse_new() noexcept { draining_ = true; }
   [[nodiscard]] uint32_t attached() const noexcept;
@@ -68,10 +73,9 @@ class Control {
   uv_loop_t& loop_;
   SharedMemory& memory_;
   Events& events_;
-  std::string path_;
   uint32_t max_consumers_;
   bool draining_ = false;
-  shm::Fd listener_;
+  std::unique_ptr<ControlSocket> socket_;
   std::unique_ptr<Poll> poll_;
   std::unique_ptr<Timer> accept_again_;
   std::list<std::unique_ptr<Peer>> peers_;  // oldest first

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "gateway/exit_code.h"
-#include "gateway/geometry.h"
 #include "gateway/privileges.h"
 #include "protocol/limits.h"
 #include "worker/log.h"
@@ -22,7 +21,6 @@ namespace sluice {
 namespace {
 
 using shm::Fd;
-using shm::ProcessName;
 
 // Signals come through a descriptor of our own rather than uv_signal: libuv keeps its handles in a
 // table of the process that a fork copies, and a worker's signal would be written to our pipe.
@@ -58,7 +56,6 @@ Master::Loop::~Loop() {
 Master::Master(const Options& options, Listeners& listeners)
     : options_(options),
       listeners_(listeners),
-      memory_(geometry_for(options)),
       signals_(open_signals()),
       signal_poll_(std::make_unique<Poll>(loop_.loop, signals_.get(), UV_READABLE,
                                           [this](int) {
@@ -68,10 +65,7 @@ Master::Master(const Options& options, Listeners& listeners)
                                               on_signal(static_cast<int>(got.ssi_signo));
                                             }
                                           })),
-      recovery_(loop_.loop, [this] { advance_recovery(); }),
-      farewells_(loop_.loop, memory_.layer()),
-      control_(loop_.loop, memory_, *this, options.control, options.max_consumers),
-      workers_(loop_.loop, memory_, listeners, options, *this),
+      realms_(loop_.loop, options, listeners, *this),
       children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })),
       ready_(loop_.loop, [this] { say_ready(); }) {}
 
@@ -80,7 +74,7 @@ Master::~Master() = default;
 int Master::run() {
   log_event(LogLevel::kInfo, "starting",
             {{"workers", options_.workers}, {"control", options_.control}});
-  workers_.start();
+  realms_.start();
   children_->start(options_.demo);
   uv_run(&loop_.loop, UV_RUN_DEFAULT);
   log_event(LogLevel::kInfo, "ended", {{"code", exit_code_}});
@@ -89,12 +83,12 @@ int Master::run() {
 
 void Master::on_workers_ready() noexcept {
   workers_ready_ = true;
-  ready_.start(control_.attached() >= options_.demo ? std::chrono::milliseconds(0)
+  ready_.start(realms_.attached() >= options_.demo ? std::chrono::milliseconds(0)
                                                     : limits::kDemoAttachTime);
 }
 
 void Master::on_attached() noexcept {
-  if (workers_ready_ && control_.attached() >= options_.demo) say_ready();
+  if (workers_ready_ && realms_.attached() >= options_.demo) say_ready();
 }
 
 // Once, when a client would be answered.
@@ -106,13 +100,6 @@ void Master::say_ready() noexcept {
   std::fflush(stdout);
 }
 
-void Master::on_worker_dead(ProcessName worker) noexcept {
-  std::vector<shm::OwedDisconnect> owed =
-      memory_.recovery().owed_by(worker);  // before its slots are closed
-  recover(worker);
-  if (!owed.empty()) farewells_.add(std::move(owed));
-}
-
 void Master::on_workers_failed() noexcept {
   log_event(LogLevel::kError, "workers_cannot_start");
   exit_code_ = kExitFailed;
@@ -120,10 +107,6 @@ void Master::on_workers_failed() noexcept {
 }
 
 void Master::on_workers_gone() noexcept { children_->end(); }
-
-void Master::on_arena(ProcessName consumer) noexcept { workers_.show_arena(consumer); }
-
-void Master::on_consumer_dead(ProcessName consumer) noexcept { recover(consumer); }
 
 void Master::on_signal(int number) noexcept {
   log_event(LogLevel::kInfo, "signal", {{"number", number}});
@@ -138,7 +121,7 @@ void Master::on_signal(int number) noexcept {
       leave_now();
       break;
     case SIGHUP:
-      workers_.roll();
+      realms_.roll();
       break;
     default:
       break;  // USR1: the log is stderr, there is nothing to open again
@@ -148,34 +131,16 @@ void Master::on_signal(int number) noexcept {
 void Master::drain() noexcept {
   if (phase_ != Phase::kRunning) return;
   phase_ = Phase::kDraining;
-  log_event(LogLevel::kInfo, "draining", {{"consumers", control_.attached()}});
-  control_.refuse_new();
-  memory_.segment().header().draining.store(1, std::memory_order_release);
-  workers_.drain();
+  log_event(LogLevel::kInfo, "draining", {{"consumers", realms_.attached()}});
+  realms_.drain();
   listeners_.close();
 }
 
 void Master::leave_now() noexcept {
   if (phase_ == Phase::kLeavingNow) return;
   phase_ = Phase::kLeavingNow;
-  control_.refuse_new();
-  memory_.segment().header().draining.store(1, std::memory_order_release);
-  workers_.quit();
+  realms_.quit();
   listeners_.close();
-}
-
-void Master::recover(ProcessName dead) noexcept {
-  memory_.recovery().on_death(dead);
-  recovery_interval_ = limits::kRecoveryInterval;
-  advance_recovery();
-}
-
-void Master::advance_recovery() noexcept {
-  for (const ProcessName& freed : memory_.advance()) workers_.arena_gone(freed);
-  if (!memory_.recovery().busy()) return recovery_.stop();
-  recovery_.start(recovery_interval_);
-  recovery_interval_ =
-      std::min<std::chrono::milliseconds>(recovery_interval_ * 2, limits::kRecoveryIntervalMost);
 }
 
 }  // namespace sluice

@@ -2,10 +2,7 @@
 // and what is done about it.
 //
 // A1  The master reads no client byte, and trusts nothing it finds in shared memory.
-// A2  Whoever is proven dead is recovered here, in the turn of the loop that hears of it; what has
-// to
-//     wait is looked at again by a timer, and only while there is something.
-// A3  The end: workers leave first, then the demo consumers, then everything is closed and removed.
+// A2  The end: workers leave first, then the demo consumers, then everything is closed and removed.
 #pragma once
 
 #include <uv.h>
@@ -14,17 +11,14 @@
 #include <string>
 
 #include "gateway/children.h"
-#include "gateway/control.h"
-#include "gateway/farewells.h"
 #include "gateway/listener.h"
 #include "gateway/loop.h"
 #include "gateway/options.h"
-#include "gateway/shared_memory.h"
-#include "gateway/workers.h"
+#include "gateway/realms.h"
 
 namespace sluice {
 
-class Master final : Workers::Events, Control::Events {
+class Master final : Realms::Events {
  public:
   // Both outlive us. Throws std::system_error, std::runtime_error.
   Master(const Options& options, Listeners& listeners);
@@ -44,31 +38,21 @@ class Master final : Workers::Events, Control::Events {
   };
 
   void on_workers_ready() noexcept override;
-  void on_worker_dead(shm::ProcessName worker) noexcept override;
   void on_workers_gone() noexcept override;
   void on_workers_failed() noexcept override;
-  void on_arena(shm::ProcessName consumer) noexcept override;
   void on_attached() noexcept override;
-  void on_consumer_dead(shm::ProcessName consumer) noexcept override;
 
   void say_ready() noexcept;
   void on_signal(int number) noexcept;
   void drain() noexcept;
   void leave_now() noexcept;
-  void recover(shm::ProcessName dead) noexcept;
-  void advance_recovery() noexcept;
 
   const Options& options_;
   Listeners& listeners_;
   Loop loop_;
-  SharedMemory memory_;
   shm::Fd signals_;
   std::unique_ptr<Poll> signal_poll_;
-  Timer recovery_;
-  std::chrono::milliseconds recovery_interval_{};
-  Farewells farewells_;
-  Control control_;
-  Workers workers_;
+  Realms realms_;
   std::unique_ptr<Children> children_;
   Timer ready_;  // the demo consumers take too long: ready without them
   bool workers_ready_ = false;

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "gateway/process.h"
+#include "worker/process.h"
 #include "protocol/result.h"
 #include "worker/log.h"
 

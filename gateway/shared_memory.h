@@ -45,6 +45,13 @@ class SharedMemory final : public shm::ArenaSource {
   // Recovery's next step; closes the memfds of the rows that became free and names them.
   [[nodiscard]] std::vector<shm::ProcessName> advance();
 
+  // In a forked child: unmaps what the master had mapped of arenas; and the segment as well.
+  void forget_payloads() noexcept { arenas_->forget(); }
+  void forget_all() noexcept {
+    arenas_->forget();
+    segment_.forget();
+  }
+
   [[nodiscard]] shm::Fd fetch(shm::ProcessIndex process, uint32_t incarnation) noexcept override;
 
  private:

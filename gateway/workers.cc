@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "gateway/privileges.h"
-#include "gateway/process.h"
+#include "worker/process.h"
 #include "gateway/process_title.h"
 #include "protocol/limits.h"
 #include "shm/clock.h"
@@ -146,6 +146,7 @@ Workers::Process* Workers::fork_worker(Post& post) noexcept {
 // In the child: becomes the worker and never comes back. The master's loop and all it watches are
 // closed as descriptors; their objects are left alone, since no destructor runs before _exit().
 void Workers::live_as_worker(const Process& process, Fd master_socket) noexcept {
+  events_.on_forked();  // before anything is mapped where something was kept from us
   const std::string role = fmt::format("worker {}", process.post->number);
   set_process_title("sluice: " + role);
   set_log_role(role);
@@ -224,6 +225,7 @@ void Workers::on_packets(Process& process, int events) noexcept {
     }
     const AttachPacket& packet = received->packet;
     if (packet.word == AttachWord::kMapped && !process.ready) on_ready(process);
+    if (packet.word == AttachWord::kDamaged) events_.on_damage();
     if (packet.word == AttachWord::kWantArena) {
       send(process, about(AttachWord::kArena,
                           {static_cast<shm::ProcessIndex>(packet.process), packet.incarnation}));
@@ -304,21 +306,21 @@ void Workers::on_death(Process& process) noexcept {
   cover(post);
 }
 
-void Workers::tell_leave(Process& process, AttachWord word) noexcept {
+void Workers::tell_leave(Process& process, AttachWord word, uint16_t close_code) noexcept {
   process.leaving = true;
   stops_accepting(process);
-  send(process, word);
+  send(process, word, close_code);
   const milliseconds most = word == AttachWord::kQuit
                                 ? limits::kLeaveGrace
                                 : options_.worker.drain_timeout + limits::kLeaveGrace;
   process.deadline->start(most);
 }
 
-void Workers::drain() noexcept {
+void Workers::drain(uint16_t close_code) noexcept {
   leaving_ = true;
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) {
-    if (!process->leaving) tell_leave(*process, AttachWord::kDrain);
+    if (!process->leaving) tell_leave(*process, AttachWord::kDrain, close_code);
   }
   if (processes_.empty()) events_.on_workers_gone();
 }

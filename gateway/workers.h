@@ -33,6 +33,8 @@ class Workers {
     virtual void on_worker_dead(shm::ProcessName worker) noexcept = 0;
     virtual void on_workers_gone() noexcept = 0;    // after drain() or quit()
     virtual void on_workers_failed() noexcept = 0;  // they die before they were ever ready
+    virtual void on_damage() noexcept = 0;          // a worker says the segment is beyond repair
+    virtual void on_forked() noexcept = 0;  // in the child: let go of what is the master's alone
   };
 
   // All outlive us.
@@ -46,8 +48,9 @@ class Workers {
   // A new process in each post, one after the other; each old one drains once its successor
   // accepts.
   void roll() noexcept;
-  // No new process from now on; on_workers_gone() follows.
-  void drain() noexcept;
+  // No new process from now on; on_workers_gone() follows. `close_code` is what WebSockets are closed
+  // with; 0: the usual one.
+  void drain(uint16_t close_code) noexcept;
   void quit() noexcept;
 
   // Every worker learns of an arena, and of its end.
@@ -76,7 +79,7 @@ class Workers {
   void on_packets(Process& process, int events) noexcept;
   void on_ready(Process& process) noexcept;
   void on_death(Process& process) noexcept;
-  void tell_leave(Process& process, shm::AttachWord word) noexcept;
+  void tell_leave(Process& process, shm::AttachWord word, uint16_t close_code = 0) noexcept;
 
   void cover(Post& post) noexcept;
   void uncover(Post& post) noexcept;

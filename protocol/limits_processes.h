@@ -79,6 +79,12 @@ inline constexpr auto kRestartShortLife = std::chrono::seconds(5);
 // number.
 inline constexpr auto kRestartDelay = std::chrono::milliseconds(100);
 inline constexpr auto kRestartDelayMost = std::chrono::milliseconds(5000);
+// A segment beyond repair is replaced; one that lived less when it was found so waits longer before
+// the next: the second in a row this long, each further one twice as long, up to the last number.
+// A consumer that scribbles again and again closes everybody's WebSockets no more often.
+inline constexpr auto kReplaceShortLife = std::chrono::seconds(60);
+inline constexpr auto kReplaceDelay = std::chrono::seconds(1);
+inline constexpr auto kReplaceDelayMost = std::chrono::seconds(16);
 // Workers that die before the gateway was ready. Beyond: it gives up, exit code 1.
 inline constexpr int kStartDeaths = 5;
 // From a worker's fork until it accepts. Beyond: killed, and started again.

@@ -38,6 +38,11 @@ class Arenas {
   void retire(ProcessName name) noexcept;
   // Unmaps what others took the place of. Call it while no Delivery is read.
   void forget_replaced() noexcept { replaced_.clear(); }
+  // Unmaps all, our own too: in a forked child that is no part of it.
+  void forget() noexcept {
+    mappings_.clear();
+    replaced_.clear();
+  }
 
   // The payload of a block of ours, to write; CHECKs that it is ours.
   [[nodiscard]] std::span<std::byte> own(BlockIndex block) const noexcept;

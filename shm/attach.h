@@ -16,6 +16,7 @@
 //   gateway -> worker    ArenaGone
 //   worker  -> gateway   Mapped       once: its arena is mapped and it accepts; the gateway seals the arena
 //   gateway -> worker    Drain, Quit, AcceptFrom, StopAcceptFrom
+//   worker  -> gateway   Damaged      the segment's header is not as it was made
 //   gateway -> any       Refused      then the gateway hangs up
 #pragma once
 
@@ -43,8 +44,10 @@ enum class AttachWord : uint32_t {
   kRefused = 8,
   kObserve = 9,
   kObserved = 10,
+  kDamaged = 11,
   // the master's orders to a worker; `number` of the last two is an index in Inheritance::listeners
-  kDrain = 16,           // accept no more, finish what is open within the drain time, leave
+  kDrain = 16,           // accept no more, finish what is open within the drain time, leave; `number`:
+                         // what WebSockets are closed with, 0 for 1001. 1012: this segment is given up
   kQuit = 17,            // leave now
   kAcceptFrom = 18,      // poll this listener too: its worker is down
   kStopAcceptFrom = 19,  // its worker is back
@@ -59,7 +62,7 @@ struct AttachPacket {
   uint64_t magic = 0;        // Hello, Observe, Welcome, Observed: kMagic
   uint32_t process = 0;      // Welcome: your row. WantArena, Arena, ArenaGone: whose
   uint32_t incarnation = 0;  // of `process`
-  uint32_t number = 0;       // Welcome: consumer number, from 1. Refused: RefusedWhy
+  uint32_t number = 0;       // Welcome: consumer number, from 1. Refused: RefusedWhy. Drain: close code
   uint32_t reserved = 0;
   uint64_t control_bytes = 0;  // Welcome, Observed: size of the control segment
   uint64_t arena_bytes = 0;    // Welcome, Arena: size of the arena

@@ -166,6 +166,20 @@ Segment::ArenaShape::ArenaShape(const ClassCounts& counts) noexcept {
   }
 }
 
+const char* Segment::damage() const noexcept {
+  const Header& now = header();
+  if (now.magic != kMagic) return "magic";
+  if (now.version != kLayoutVersion || now.endian != kEndian || now.class_count != kClasses) {
+    return "version";
+  }
+  if (now.total_bytes != offsets_.total) return "total_bytes";
+  if (now.instance != instance_) return "instance";
+  if (now.geometry != geometry_) return "geometry";
+  if (now.offsets != offsets_) return "offsets";
+  if (now.corrupt.load(std::memory_order_relaxed) != 0) return "marked corrupt";  // acted on alone
+  return nullptr;
+}
+
 ProcessRecord* Segment::process(uint32_t index) const noexcept {
   return index < geometry_.processes ? at<ProcessRecord>(offsets_.processes) + index : nullptr;
 }

@@ -52,6 +52,11 @@ class Segment {
   [[nodiscard]] uint64_t instance() const noexcept { return instance_; }
   [[nodiscard]] int memfd() const noexcept { return memfd_.get(); }
   [[nodiscard]] Header& header() const noexcept { return *at<Header>(0); }
+  // What of the header is not as it was made, or that the segment is marked as beyond repair; null
+  // when nothing is wrong. A few cache lines are compared.
+  [[nodiscard]] const char* damage() const noexcept;
+  // Unmaps it: in a forked child that is no part of it. Nothing may be asked of it afterwards.
+  void forget() noexcept { region_ = {}; }
 
   [[nodiscard]] ProcessRecord* process(uint32_t index) const noexcept;
   [[nodiscard]] ChannelRecord* channel(uint32_t index) const noexcept;

@@ -9,7 +9,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint16_t kGoingAway = 1001;
 constexpr uint16_t kAbnormal = 1006;
 constexpr uint16_t kTryAgainLater = 1013;
 
@@ -306,7 +305,7 @@ void WebSocketConnection::on_clock(uint64_t now_ms) noexcept {
     refuse(verdict_on(Trouble::kUnanswered));
   }
   if (feed_ == nullptr || session_.close_sent()) return;
-  if (now_ms >= leave_at_ms_) return close(kGoingAway);
+  if (now_ms >= leave_at_ms_) return close(place_.leaving_code);
   const uint64_t since = feed_->waiting_since_ms();
   if (since != kNever && now_ms >= since + ms(place_.settings.receive_timeout)) {
     place_.counters.add(Counter::kReceivesUntaken);

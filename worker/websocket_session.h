@@ -30,11 +30,13 @@ struct WebSocketLimits {
 // Close codes of our own making (RFC 6455 section 7.4.1).
 namespace close_code {
 inline constexpr uint16_t kNormal = 1000;
+inline constexpr uint16_t kGoingAway = 1001;
 inline constexpr uint16_t kProtocolError = 1002;
 inline constexpr uint16_t kNone = 1005;  // never sent: the close frame had no code
 inline constexpr uint16_t kNotUtf8 = 1007;
 inline constexpr uint16_t kTooLarge = 1009;
 inline constexpr uint16_t kInternalError = 1011;
+inline constexpr uint16_t kServiceRestart = 1012;  // IANA: come again, elsewhere or here
 }  // namespace close_code
 
 // Owner     the connection, from the 101 until its socket is closed.

@@ -26,6 +26,7 @@
 #include "worker/dispatcher.h"
 #include "worker/http_connection.h"
 #include "worker/log.h"
+#include "worker/succession.h"
 #include "worker/workplace.h"
 
 namespace sluice {
@@ -85,8 +86,10 @@ class Worker {
   void set_timers() noexcept;
   void on_master_packets() noexcept;
   void take_orders() noexcept;
-  void leave(const char* why) noexcept;
+  void look_for_damage() noexcept;
+  void leave(const char* why, uint16_t close_code = close_code::kGoingAway) noexcept;
   void go_on_leaving() noexcept;
+  [[nodiscard]] bool nothing_left() const noexcept;
   void stop_if_empty() noexcept;
   void quit() noexcept;
   void log_counters() const noexcept;
@@ -101,6 +104,7 @@ class Worker {
   Workplace place_;
   ConnectionTable connections_;
   Dispatcher dispatcher_;
+  Succession succession_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // by index in the inheritance
 
   uv_prepare_t prepare_{};
@@ -116,6 +120,7 @@ class Worker {
   bool asleep_ = false;
   bool rung_ = false;         // poll found the bell readable
   bool master_gone_ = false;
+  bool damage_told_ = false;
   bool accepts_ = true;
   uint32_t last_polls_ = 2;   // with our listeners, once we leave
 };
@@ -132,7 +137,8 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
       slots_(*inheritance.segment, inheritance.me),
       place_(inheritance.settings, loop, layer_, slots_, open_channels(layer_), uv_now(&loop)),
       connections_(place_, begin_http, most_connections(inheritance.settings, *inheritance.segment)),
-      dispatcher_(place_, connections_) {
+      dispatcher_(place_, connections_),
+      succession_(loop, layer_) {
   look_at_the_clock();
   watch();
   for (const InheritedListener& listener : inheritance.listeners) {
@@ -192,7 +198,7 @@ void Worker::before_sleep() noexcept {
   stop_if_empty();  // the last socket is closed at the end of a turn
   // A connection is gone only after libuv closed it, behind after_sleep(): the last one must not leave
   // us asleep.
-  const bool leaving = place_.draining && (accepts_ || (connections_.size() == 0 && place_.departures.empty()));
+  const bool leaving = place_.draining && (accepts_ || nothing_left());
   bool work = dispatcher_.anything_waiting() || leaving;
   if (!work) {
     doorbell_.fall_asleep_in_poll();
@@ -208,16 +214,17 @@ void Worker::before_sleep() noexcept {
 
 void Worker::after_sleep() noexcept {
   look_at_the_clock();
-  if (asleep_ || rung_) doorbell_.wake_up(rung_);
+  const bool rung = rung_;
+  if (asleep_ || rung) doorbell_.wake_up(rung);
   asleep_ = rung_ = false;
   dispatcher_.drain();
-  if (place_.now_ms != retried_ms_) {  // not more than once a millisecond, however short the turns
-    retried_ms_ = place_.now_ms;
-    place_.retries.run();
-  }
+  const bool another_ms = place_.now_ms != retried_ms_;
+  retried_ms_ = place_.now_ms;
+  if (another_ms) place_.retries.run();  // not more often, however short the turns
+  if (another_ms || rung) place_.uploads.run();
   take_orders();
-  // decisions.md 13: beyond repair, so we end what can be ended; the master makes another segment.
-  if (inheritance_.segment->header().corrupt.load(std::memory_order_relaxed) != 0) leave("segment corrupt");
+  look_for_damage();
+  succession_.look();
   if (place_.draining) go_on_leaving();
   layer_.ring();
 }
@@ -242,7 +249,7 @@ void Worker::set_timers() noexcept {
     }
   }
   // after_sleep() tries what waits; the timer only ends the sleep.
-  if (place_.retries.empty()) {
+  if (place_.retries.empty() && place_.uploads.empty()) {
     uv_timer_stop(&retry_timer_);
   } else if (uv_is_active(reinterpret_cast<uv_handle_t*>(&retry_timer_)) == 0) {
     uv_timer_start(&retry_timer_, [](uv_timer_t*) {}, ms(limits::kRetryInterval), 0);
@@ -257,6 +264,7 @@ void Worker::on_master_packets() noexcept {
     uv_poll_stop(&master_);
     take_orders();
     leave("master gone");
+    succession_.begin();
     return;
   }
   take_orders();
@@ -270,7 +278,10 @@ void Worker::take_orders() noexcept {
       case shm::AttachWord::kArenaGone:
         arenas_.retire({static_cast<shm::ProcessIndex>(packet.process), packet.incarnation});
         break;
-      case shm::AttachWord::kDrain: leave("told to"); break;
+      case shm::AttachWord::kDrain:
+        place_.given_up = packet.number == close_code::kServiceRestart;
+        leave("told to", packet.number == 0 ? close_code::kGoingAway : static_cast<uint16_t>(packet.number));
+        break;
       case shm::AttachWord::kQuit: quit(); break;
       case shm::AttachWord::kAcceptFrom:
         if (listener && accepts_ && !place_.draining) acceptors_[packet.number]->start();
@@ -285,9 +296,22 @@ void Worker::take_orders() noexcept {
 
 // ---- leaving ------------------------------------------------------------------------------------
 
-void Worker::leave(const char* why) noexcept {
+// decisions.md 13: beyond repair. The master makes another segment and tells us to drain; until then
+// we serve as well as we can. Without a master nobody makes one: we end what can be ended.
+void Worker::look_for_damage() noexcept {
+  if (damage_told_) return;
+  const char* const found = inheritance_.segment->damage();
+  if (found == nullptr) return;
+  if (master_gone_) return leave("segment corrupt", close_code::kServiceRestart);
+  shm::AttachPacket damaged{};
+  damaged.word = shm::AttachWord::kDamaged;
+  damage_told_ = shm::send_packet(inheritance_.master_socket, damaged, {}).ok();  // else: next turn
+}
+
+void Worker::leave(const char* why, uint16_t close_code) noexcept {
   if (place_.draining) return;
   place_.draining = true;
+  place_.leaving_code = close_code;
   place_.drain_until_ms = place_.now_ms + ms(inheritance_.settings.drain_timeout);
   log_event(LogLevel::kInfo, "worker_leaving", {{"why", why}, {"connections", connections_.size()}});
 }
@@ -317,8 +341,12 @@ void Worker::go_on_leaving() noexcept {
   stop_if_empty();
 }
 
+bool Worker::nothing_left() const noexcept {
+  return connections_.size() == 0 && (place_.given_up || place_.departures.empty());
+}
+
 void Worker::stop_if_empty() noexcept {
-  if (!accepts_ && connections_.size() == 0 && place_.departures.empty()) uv_stop(&loop_);
+  if (!accepts_ && nothing_left()) uv_stop(&loop_);
 }
 
 void Worker::quit() noexcept {

@@ -54,6 +54,7 @@ struct Workplace {
   Counters counters;
   Deadlines deadlines;
   Retries retries;
+  Retries uploads;  // wait for a consumer to read, which rings: tried in each turn that is rung, too
   Departures departures;
   Groups groups;
   FreeList<Exchange> exchanges;
@@ -66,6 +67,9 @@ struct Workplace {
   uint64_t now_ms;           // monotonic; of this turn of the loop
   int64_t unix_seconds = 0;  // the same, for Date
   bool draining = false;   // no keep-alive any more
+  // The segment is given up: its consumers are told, and make up what they are not sent any more.
+  bool given_up = false;
+  uint16_t leaving_code = close_code::kGoingAway;  // of WebSockets, when draining
   uint64_t drain_until_ms = kNever;
   std::string text;                // for one call: an answer's head
   std::vector<std::byte> scratch;  // for one call: a head while its size is unknown

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
 
 #include "consumer/demo/chat_page.h"
@@ -40,7 +41,7 @@ bool is_full(const Result<void>& sent) {
 
 }  // namespace
 
-void Demo::run() {
+bool Demo::run() {
   // Who is in the chat is asked before anybody can join it here.
   static_cast<void>(consumer_.read(Chat::channel_of(consumer_.number())));
   chat_.start();
@@ -50,7 +51,9 @@ void Demo::run() {
       consumer_.stop_reading();
       leave_by_ns_ = now_ns() + kLeaveWithinNs;
     }
-    if (leave_by_ns_ != 0 && (consumer_.open_requests() == 0 || now_ns() >= leave_by_ns_)) return;
+    if (leave_by_ns_ != 0 && (consumer_.open_requests() == 0 || now_ns() >= leave_by_ns_)) {
+      return true;
+    }
 
     auto message = consumer_.try_receive();
     const bool idle = !message.ok() && message.error() == Error::kTimedOut;
@@ -67,9 +70,23 @@ void Demo::run() {
     if (message.ok()) {
       take(std::move(*message));
     } else if (message.error() != Error::kTimedOut) {
-      return;  // the gateway is gone
+      return false;  // the gateway hung up
     }
     run_due();
+  }
+}
+
+void Demo::finish() {
+  const uint64_t until = now_ns() + kLeaveWithinNs;
+  while (consumer_.open_requests() > 0 && !timers_.empty()) {
+    const uint64_t due = std::min(timers_.next_due_ns(), until);
+    const timespec at{.tv_sec = static_cast<time_t>(due / 1'000'000'000u),
+                      .tv_nsec = static_cast<long>(due % 1'000'000'000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr) == EINTR) {
+    }
+    if (now_ns() >= until) return;
+    run_due();
+    consumer_.flush();
   }
 }
 

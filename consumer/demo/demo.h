@@ -16,8 +16,11 @@ class Demo {
   explicit Demo(Consumer& consumer)
       : consumer_(consumer), chat_(consumer), echo_request_(consumer), echo_socket_(consumer) {}
 
-  // Until the gateway hangs up, or leave() was called and what was taken is answered.
-  void run();
+  // Until the gateway hangs up, or leave() was called and what was taken is answered: then true.
+  [[nodiscard]] bool run();
+  // After the hang-up: answers what was taken and needs nothing more to come, at most a few seconds.
+  // In any one thread.
+  void finish();
   // From a signal handler: take nothing new, finish what was taken, at most a few seconds.
   void leave() noexcept;
 

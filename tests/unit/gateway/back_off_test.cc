@@ -35,4 +35,15 @@ TEST_CASE("a process that lived long enough starts over") {
   CHECK(back_off.delay_after(milliseconds(0)) == milliseconds(100));
 }
 
+TEST_CASE("other rules, other delays") {
+  BackOff back_off({std::chrono::seconds(60), std::chrono::seconds(1), std::chrono::seconds(4)});
+
+  CHECK(back_off.delay_after(milliseconds(10)) == milliseconds(0));
+  CHECK(back_off.delay_after(milliseconds(10)) == milliseconds(1000));
+  CHECK(back_off.delay_after(std::chrono::seconds(59)) == milliseconds(2000));
+  for (int i = 0; i < 20; ++i) static_cast<void>(back_off.delay_after(milliseconds(10)));
+  CHECK(back_off.delay_after(milliseconds(10)) == milliseconds(4000));
+  CHECK(back_off.delay_after(std::chrono::seconds(60)) == milliseconds(0));
+}
+
 }  // namespace

@@ -17,7 +17,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "gateway/process.h"
+#include "worker/process.h"
 #include "tests/support/segment_fixture.h"
 #include "tests/unit/gateway/loop_until.h"
 
@@ -57,11 +57,14 @@ struct Bench : Control::Events {
         }()),
         path(folder + "/control"),
         memory(tests::small_geometry()),
-        control(std::make_unique<Control>(loop.loop, memory, *this, path, max_consumers)) {}
+        control(std::make_unique<Control>(loop.loop, memory, *this, max_consumers)) {
+    control->open(std::make_unique<ControlSocket>(path));
+  }
   ~Bench() override {
     control.reset();
     std::filesystem::remove_all(folder);
   }
+  void on_hello() noexcept override { ++hellos; }
   void on_arena(ProcessName consumer) noexcept override { shown.push_back(consumer); }
   void on_attached() noexcept override {}
   void on_consumer_dead(ProcessName consumer) noexcept override { dead.push_back(consumer); }
@@ -94,6 +97,7 @@ struct Bench : Control::Events {
   std::string path;
   SharedMemory memory;
   std::unique_ptr<Control> control;
+  int hellos = 0;
   std::vector<ProcessName> shown;
   std::vector<ProcessName> dead;
 };
@@ -399,8 +403,7 @@ TEST_CASE("a socket that says nothing makes way when there are too many of them"
 
 TEST_CASE("a living gateway's control socket is not taken over, a dead one's is") {
   Bench bench;
-  SharedMemory memory(tests::small_geometry());
-  const auto second = [&] { const Control control(bench.loop.loop, memory, bench, bench.path, 1); };
+  const auto second = [&] { const ControlSocket socket(bench.path); };
   CHECK_THROWS_AS(second(), std::runtime_error);
 
   const std::string stale = bench.folder + "/stale";
@@ -411,7 +414,28 @@ TEST_CASE("a living gateway's control socket is not taken over, a dead one's is"
     std::memcpy(address.sun_path, stale.c_str(), stale.size());
     REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   }
-  CHECK_NOTHROW(Control(bench.loop.loop, memory, bench, stale, 1));
+  CHECK_NOTHROW(ControlSocket{stale});
+}
+
+TEST_CASE("a control closed hangs up on everybody, and sees their detaches and deaths still") {
+  Bench bench;
+  Consumer consumer(bench);
+  const Fd silent = connect_to(bench.path);
+  REQUIRE(bench.loop.until([&] { return bench.hellos == 1; }));
+  SharedMemory memory(tests::small_geometry());
+  Control next(bench.loop.loop, memory, bench, 4);
+
+  next.open(bench.control->close());
+
+  CHECK_FALSE(bench.next(consumer.socket));
+  CHECK_FALSE(bench.memory.processes().is_live(consumer.name));
+  CHECK(bench.dead.empty());
+  consumer.unmap();
+  REQUIRE(bench.loop.until([&] { return !bench.dead.empty(); }));
+  CHECK(bench.dead == std::vector<ProcessName>{consumer.name});
+  const Consumer again(bench);
+  CHECK(memory.processes().is_live(again.name));
+  CHECK(next.attached() == 1);
 }
 
 }  // namespace

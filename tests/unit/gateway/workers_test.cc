@@ -39,6 +39,8 @@ struct Bench : Workers::Events {
   }
   void on_workers_gone() noexcept override { gone = true; }
   void on_workers_failed() noexcept override { failed = true; }
+  void on_damage() noexcept override {}
+  void on_forked() noexcept override {}
 
   void start() {
     workers->start();
@@ -100,7 +102,7 @@ TEST_CASE("draining tells every worker, and is over when all have left") {
   Bench bench(2);
   bench.start();
 
-  bench.workers->drain();
+  bench.workers->drain(0);
 
   CHECK(bench.loop.until([&] { return bench.gone; }));
   CHECK(bench.fake.drained(0));

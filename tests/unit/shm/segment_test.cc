@@ -301,4 +301,29 @@ TEST_CASE("a message is readable to its end, though a scribbled row has another 
   CHECK(delivery->intact());
 }
 
+TEST_CASE("damage to what the header was made with is found, and named; what changes there is none") {
+  World world;
+  Header& header = world.segment().header();
+  header.deaths.store(7);
+  header.draining.store(1);
+  CHECK(world.segment().damage() == nullptr);
+  const auto found = [&](auto scribble, auto mend) {
+    scribble();
+    const char* what = world.segment().damage();
+    mend();
+    CHECK(world.segment().damage() == nullptr);
+    return std::string(what == nullptr ? "nothing" : what);
+  };
+
+  CHECK(found([&] { header.magic ^= 1; }, [&] { header.magic ^= 1; }) == "magic");
+  CHECK(found([&] { ++header.version; }, [&] { --header.version; }) == "version");
+  CHECK(found([&] { ++header.endian; }, [&] { --header.endian; }) == "version");
+  CHECK(found([&] { ++header.class_count; }, [&] { --header.class_count; }) == "version");
+  CHECK(found([&] { ++header.total_bytes; }, [&] { --header.total_bytes; }) == "total_bytes");
+  CHECK(found([&] { ++header.instance; }, [&] { --header.instance; }) == "instance");
+  CHECK(found([&] { ++header.geometry.channels; }, [&] { --header.geometry.channels; }) == "geometry");
+  CHECK(found([&] { ++header.offsets.total; }, [&] { --header.offsets.total; }) == "offsets");
+  CHECK(found([&] { header.corrupt.store(1); }, [&] { header.corrupt.store(0); }) == "marked corrupt");
+}
+
 }  // namespace
