@@ -222,6 +222,9 @@ std::vector<OptionKey> make_table() {
       seconds_key("receive-timeout", &W::receive_timeout,
                   "for a consumer to take a WebSocket's message; beyond: closed with 1013"));
   table.push_back(
+      seconds_key("stuck-timeout", &W::stuck_timeout,
+                  "for a consumer to take anything of what waits for it; beyond: no new work"));
+  table.push_back(
       seconds_key("ping-interval", &W::ping_interval, "a WebSocket silent this long is pinged"));
   table.push_back(seconds_key("ping-timeout", &W::ping_timeout,
                               "for anything to arrive after a ping; beyond: cut"));

@@ -222,6 +222,7 @@ Options default_options() {
   w.hold_timeout = limits::kHoldTimeout;
   w.drain_timeout = limits::kDrainTimeout;
   w.receive_timeout = limits::kReceiveTimeout;
+  w.stuck_timeout = limits::kStuckTimeout;
   w.ping_interval = limits::kPingInterval;
   w.ping_timeout = limits::kPingTimeout;
   w.group_expiry = limits::kGroupExpiry;

@@ -26,7 +26,7 @@ union ControlBuffer {
 };
 
 bool known(AttachWord word) noexcept {
-  return (word >= AttachWord::kHello && word <= AttachWord::kObserved) ||
+  return (word >= AttachWord::kHello && word <= AttachWord::kDamaged) ||
          (word >= AttachWord::kDrain && word <= AttachWord::kStopAcceptFrom);
 }
 

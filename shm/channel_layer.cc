@@ -350,6 +350,11 @@ bool ChannelLayer::withdraw(const Sent& sent) noexcept {
 
 // ---- ChannelLayer: ringing ----------------------------------------------------------------------
 
+bool ChannelLayer::is_stuck(ProcessIndex process) const noexcept {
+  const ProcessRecord* record = segment_.process(process);
+  return record == nullptr || record->stuck.load(relaxed) != 0;  // a hint
+}
+
 void ChannelLayer::will_ring_process(ProcessIndex process) noexcept {
   if (std::find(ring_processes_.begin(), ring_processes_.end(), process) == ring_processes_.end()) {
     ring_processes_.push_back(process);
@@ -370,7 +375,7 @@ void ChannelLayer::ring() noexcept {
 }
 
 // Wake-one: the first process that waits on the channel and is asleep. Waiters take their own bits
-// away; one that is awake looks at the channel again before it sleeps.
+// away; one that is awake looks at the channel again before it sleeps. A stuck one would not wake.
 void ChannelLayer::ring_one_waiter(uint32_t channel) noexcept {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return;
@@ -379,7 +384,8 @@ void ChannelLayer::ring_one_waiter(uint32_t channel) noexcept {
   for (uint32_t w = 0; w < words; ++w) {
     for (uint64_t bits = record->waiters.words[w].load(relaxed); bits != 0; bits &= bits - 1) {
       const auto process = static_cast<ProcessIndex>(w * 64 + std::countr_zero(bits));
-      if (process != me_.index && doorbell_.ring(process)) return;
+      if (process == me_.index || is_stuck(process)) continue;
+      if (doorbell_.ring(process)) return;
     }
   }
 }

@@ -86,7 +86,8 @@ class ChannelLayer {
   // From now on try_receive() looks at this channel too, and senders see a reader.
   void start_reading(uint32_t channel);
   void stop_reading() noexcept;                                    // all of them
-  [[nodiscard]] bool has_reader(uint32_t channel) const noexcept;  // a living one
+  // A living one that is not stuck.
+  [[nodiscard]] bool has_reader(uint32_t channel) const noexcept;
   // The next message of the inbox or of a channel read, each in turn; nothing when none waits.
   [[nodiscard]] std::optional<Delivery> try_receive() noexcept;
   // The next message of the inbox alone.
@@ -131,6 +132,7 @@ class ChannelLayer {
                           Taken& taken) noexcept;
   [[nodiscard]] bool fill(Taken& taken) noexcept;
   [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
+  [[nodiscard]] bool is_stuck(ProcessIndex process) const noexcept;
   void ring_one_waiter(uint32_t channel) noexcept;
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;

@@ -76,7 +76,7 @@ struct alignas(kLine) ProcessRecord {
   Word seen_deaths;   // a worker's: Header::deaths it has acted on (decisions.md 4)
   Word settled_deaths;  // a worker's: deaths whose unread messages it was all handed back
   HalfWord used_slots;  // a worker's: connection slots ever opened; bounds recovery's walk
-  HalfWord reserved;
+  HalfWord stuck;       // nonzero: takes nothing from its inbox; gets no new work (decisions.md 24)
   Word heartbeat_ms;
   alignas(kLine) HalfWord doorbell;  // kAsleep bits, and the futex; sleepers and ringers write it
   HalfWord doorbell_reserved;

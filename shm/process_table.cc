@@ -83,6 +83,7 @@ std::optional<ProcessName> ProcessTable::reserve(Role role, uint32_t number) noe
     record->pid.store(0, relaxed);
     record->start_time.store(0, relaxed);
     record->poisoned.store(0, relaxed);
+    record->stuck.store(0, relaxed);
     record->heartbeat_ms.store(0, relaxed);
     // It was not there for the deaths so far: nothing of theirs is its to act on.
     const uint64_t deaths = segment_.header().deaths.load(acquire);

@@ -1,6 +1,7 @@
 // shm/receive.cc -- the reading half of ChannelLayer.
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 
 #include "shm/channel_layer.h"
@@ -198,8 +199,12 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
       Reading& one = reading_[turn - 1];
       found = take(one.queue, one.record, one.record->poisoned, taken);
     }
+    const bool of_inbox = turn == 0;
     if (++turn == turns) turn = 0;
     if (!found) continue;
+    if (of_inbox && is_stuck(me_.index)) {
+      segment_.process(me_.index)->stuck.store(0, relaxed);  // a hint: not any more
+    }
     next_reading_ = turn;
     return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
   }
@@ -245,8 +250,10 @@ bool ChannelLayer::has_reader(uint32_t channel) const noexcept {
   if (record == nullptr) return false;
   const uint32_t words = (segment_.geometry().processes + 63) / 64;
   for (uint32_t w = 0; w < words; ++w) {
-    if (record->readers.words[w].load(relaxed) != 0)
-      return true;  // recovery clears the dead's bits
+    // Recovery clears the dead's bits.
+    for (uint64_t bits = record->readers.words[w].load(relaxed); bits != 0; bits &= bits - 1) {
+      if (!is_stuck(static_cast<ProcessIndex>(w * 64 + std::countr_zero(bits)))) return true;
+    }
   }
   return false;
 }

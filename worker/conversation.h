@@ -43,6 +43,8 @@ class Conversation {
   virtual void on_returned(shm::Delivery& returned) noexcept = 0;
   // Processes died: Header::deaths is `deaths` now.
   virtual void on_deaths(uint64_t deaths) noexcept = 0;
+  // Some consumer was found stuck.
+  virtual void on_stuck() noexcept = 0;
 
   // The worker leaves: finish what is open; what would stay open by itself ends at `at_ms`, politely.
   virtual void leave(uint64_t at_ms) noexcept = 0;

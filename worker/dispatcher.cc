@@ -19,6 +19,12 @@ bool Dispatcher::anything_waiting() const noexcept {
 void Dispatcher::drain() noexcept {
   place_.layer.arenas().forget_replaced();
   look_at_deaths();
+  if (place_.stuck_consumers.news()) {
+    connections_.for_each([](Connection& connection) {
+      const Connection::Turn turn(connection);
+      connection.conversation().on_stuck();
+    });
+  }
   drain_inbox();
   drain_replies();
 }

@@ -286,10 +286,19 @@ void HttpConnection::pump_body() noexcept {
     case IncomingBody::Pumped::kIdle: break;
     case IncomingBody::Pumped::kWait:
       if (body.bytes.size() >= limits::kBodyChunkBytes) pause();
+      watch_taker();
       place_.uploads.add(*this);
       break;
   }
   resume_if_free();
+}
+
+// It has chunks of ours unread.
+void HttpConnection::watch_taker() noexcept {
+  shm::ProcessIndex taker = shm::kNobody;
+  if (place_.layer.progress(receiving_->sent, taker) != shm::Progress::kTaken) return;
+  const std::optional<shm::ProcessName> living = place_.layer.processes().living(taker);
+  if (living) place_.stuck_consumers.sent_to(*living, place_.now_ms);
 }
 
 void HttpConnection::end_body() noexcept {

@@ -34,6 +34,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void on_ready() noexcept override {}
   void on_reply(const shm::Delivery& reply) noexcept override;
   void on_returned(shm::Delivery& returned) noexcept override;
+  void on_stuck() noexcept override {}           // answers have a deadline of their own
   void on_deaths(uint64_t) noexcept override {}  // what a taker held comes back by itself
   void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
@@ -56,6 +57,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void send_gathered(Exchange& exchange, bool more_comes) noexcept;
   void publish(Exchange& exchange, shm::Claim& claim, size_t length) noexcept;
   void pump_body() noexcept;
+  void watch_taker() noexcept;
   void end_body() noexcept;
   void drop_body() noexcept;
   void try_continue() noexcept;

@@ -41,6 +41,7 @@ bool HttpFarewell::try_leave() noexcept {
   const Result<shm::Sent> sent =
       layer.send_to(*reader, *claim, message->size(),
                     {.channel = place_.channels.http_disconnect, .about = about_});
+  place_.stuck_consumers.sent_to(*reader, place_.now_ms);
   if (!sent.ok()) return sent.error() == Error::kReaderGone || sent.error() == Error::kSegmentCorrupt;
   place_.counters.add(Counter::kHttpDisconnects);
   return true;

@@ -273,6 +273,13 @@ void WebSocketConnection::on_deaths(uint64_t deaths) noexcept {
   if (reading_ && feed_ != nullptr && !session_.close_sent() && !feed_->pump()) hold_input();
 }
 
+// What its client says now would lie unread: it waits, and the clock of what is kept runs.
+void WebSocketConnection::on_stuck() noexcept {
+  if (feed_ == nullptr || !reading_ || session_.close_sent() || !feed_->owner_is_stuck()) return;
+  feed_->pause();
+  hold_input();
+}
+
 void WebSocketConnection::leave(uint64_t at_ms) noexcept {
   if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
   leave_at_ms_ = at_ms;

@@ -40,6 +40,7 @@ class WebSocketConnection final : public Conversation,
   [[nodiscard]] FrameOutcome take_frame(Bytes frame) noexcept override;
   void on_returned(shm::Delivery& returned) noexcept override;
   void on_deaths(uint64_t deaths) noexcept override;
+  void on_stuck() noexcept override;
   void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
   [[nodiscard]] uint64_t next_deadline() const noexcept override;

@@ -101,12 +101,20 @@ bool WebSocketFeed::settled() noexcept {
 bool WebSocketFeed::may_send() noexcept {
   if (!taken_) return false;
   if (!settled()) return false;  // F1
-  if (owner_) return true;
+  if (owner_) return !owner_is_stuck();
   if (!shared_) return true;
   shm::ProcessIndex taker = shm::kNobody;
   if (place_.layer.progress(*shared_, taker) != shm::Progress::kOver) return false;  // F2
   shared_.reset();
   return true;
+}
+
+bool WebSocketFeed::owner_is_stuck() const noexcept {
+  return owner_ && place_.stuck_consumers.is_stuck(*owner_);
+}
+
+void WebSocketFeed::pause() noexcept {
+  if (waiting_since_ms_ == kNever) waiting_since_ms_ = place_.now_ms;
 }
 
 Result<void> WebSocketFeed::dispatch(shm::Claim& claim, size_t length, uint32_t order) noexcept {
@@ -116,6 +124,7 @@ Result<void> WebSocketFeed::dispatch(shm::Claim& claim, size_t length, uint32_t 
                          .expires_ms = kNeverExpires};  // the connection's clock rules: 1013, no gap
   const Result<shm::Sent> sent = owner_ ? layer.send_to(*owner_, claim, length, route)
                                         : layer.send(channel, claim, length, route);
+  if (owner_) place_.stuck_consumers.sent_to(*owner_, place_.now_ms);
   if (!sent.ok()) return sent.error();
   if (!owner_) shared_ = *sent;
   place_.slots.set_order(about_.slot, order);
@@ -160,8 +169,9 @@ bool WebSocketFeed::pump() noexcept {
     kept_.erase(kept_.begin());
     waiting_since_ms_ = place_.now_ms;  // somebody reads: the clock begins again
   }
-  waiting_since_ms_ = kNever;
-  return may_send();
+  const bool may = may_send();
+  if (may || !owner_is_stuck()) waiting_since_ms_ = kNever;
+  return may;
 }
 
 // ---- deaths -------------------------------------------------------------------------------------

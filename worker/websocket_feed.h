@@ -45,7 +45,10 @@ class WebSocketFeed final : public Departure {
   void receive(Bytes content, bool binary) noexcept;
   // True when nothing is kept and the next receive could go out; tries what is kept.
   [[nodiscard]] bool pump() noexcept;
-  // When the oldest message kept was kept; kNever with none.
+  [[nodiscard]] bool owner_is_stuck() const noexcept;
+  // The owner is stuck: the wait begins, whether or not something is kept.
+  void pause() noexcept;
+  // When the oldest message kept was kept, or a pause began; kNever with none.
   [[nodiscard]] uint64_t waiting_since_ms() const noexcept { return waiting_since_ms_; }
 
   // The connection is over. What is kept is still tried, then try_leave() sends the disconnect.

@@ -25,6 +25,7 @@ struct InheritedListener {
 struct WorkerSettings {
   std::chrono::milliseconds header_timeout, body_timeout, send_timeout, keepalive_timeout;
   std::chrono::milliseconds answer_timeout, hold_timeout, drain_timeout, receive_timeout;
+  std::chrono::milliseconds stuck_timeout;
   std::chrono::milliseconds ping_interval, ping_timeout, group_expiry;
   size_t max_head_bytes, max_line_bytes, max_headers;
   uint64_t max_body_bytes;

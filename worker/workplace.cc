@@ -26,6 +26,7 @@ Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
       channels(opened),
       deadlines(now),
       departures(retries),
+      stuck_consumers(channel_layer, deadlines, settings.stuck_timeout),
       now_ms(now),
       unix_seconds(::time(nullptr)) {}
 

@@ -17,6 +17,7 @@
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
 #include "worker/retries.h"
+#include "worker/stuck_consumers.h"
 #include "worker/websocket_session.h"
 #include "worker/worker.h"
 
@@ -57,6 +58,7 @@ struct Workplace {
   Retries uploads;  // wait for a consumer to read, which rings: tried in each turn that is rung, too
   Departures departures;
   Groups groups;
+  StuckConsumers stuck_consumers;
   FreeList<Exchange> exchanges;
   FreeList<IncomingBody> bodies;
 

@@ -349,3 +349,56 @@ def test_a_frozen_consumer_holds_up_only_what_it_has_taken():
         assert all(client.read_response().status == 200 for client in clients)
         for client in clients:
             client.close()
+
+
+def test_a_stuck_consumer_is_said_to_be_and_its_websockets_pause_and_are_closed_with_1013():
+    with Gateway("--stuck-timeout", "0.5", "--receive-timeout", "0.5", demo=0) as gateway, Rogue(gateway) as stuck:
+        websockets = [WebSocket.opened(gateway, "/rogue/ws") for _ in range(3)]
+        for websocket in websockets:
+            websocket.echo("owned")
+        with Rogue(gateway) as other:
+            stuck.process.send_signal(signal.SIGSTOP)
+            websockets[0].send_text("unread")
+
+            gateway.output.wait_for(rf"consumer_stuck row=\d+ pid={stuck.process.pid}\b")
+            assert [websocket.read_close()[0] for websocket in websockets] == [1013] * 3
+            assert gateway.get("/plain").body == b"plain"
+            owned_by_other = WebSocket.opened(gateway, "/rogue/ws")
+            owned_by_other.echo("work goes to who takes it")
+            assert other.taken()[-1] == "websocket.receive  /rogue/ws work goes to who takes it"
+
+            stuck.process.send_signal(signal.SIGCONT)
+            gateway.output.wait_for(r"consumer_takes_again")
+            assert len([line for line in gateway.output.lines if "consumer_stuck" in line]) == 1
+            stuck.wait_said(r"took websocket.receive  /rogue/ws unread")
+            owned_by_other.drop()
+
+
+def test_a_consumer_that_takes_again_in_time_loses_nothing():
+    with Gateway("--stuck-timeout", "0.3", demo=0) as gateway, Rogue(gateway) as stuck:
+        websocket = WebSocket.opened(gateway, "/rogue/ws")
+        websocket.echo("owned")
+        stuck.process.send_signal(signal.SIGSTOP)
+        websocket.send_text("first")
+        gateway.output.wait_for(r"consumer_stuck")
+        websocket.send_text("second")
+        websocket.send_text("third")
+
+        stuck.process.send_signal(signal.SIGCONT)
+
+        assert [websocket.read_message() for _ in range(3)] == ["first", "second", "third"]
+        websocket.close()
+
+
+def test_a_stuck_consumer_is_no_reader_a_request_is_held_for():
+    with Gateway("--stuck-timeout", "0.3", "--hold-timeout", "0.3", demo=0) as gateway, Rogue(gateway) as stuck:
+        websocket = WebSocket.opened(gateway, "/rogue/ws")
+        websocket.echo("owned")
+        stuck.process.send_signal(signal.SIGSTOP)
+        websocket.send_text("unread")
+        gateway.output.wait_for(r"consumer_stuck")
+
+        assert gateway.get("/plain").status == 503
+        stuck.process.send_signal(signal.SIGCONT)
+        assert websocket.read_message() == "unread"
+        websocket.close()

@@ -161,7 +161,7 @@ TEST_CASE("what is no packet of ours is malformed, and its descriptors are close
     send_raw(sizeof packet, 2);
   }
   SUBCASE("a word of a later version") {
-    packet.word = static_cast<AttachWord>(11);
+    packet.word = static_cast<AttachWord>(12);
     send_raw(sizeof packet, 2);
   }
 
