@@ -200,7 +200,10 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
                                 const Route& route) noexcept {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return Error::kChannelNameInvalid;
-  if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
+  if (record->poisoned.load(relaxed) != 0) {
+    ++broken_queues_;
+    return Error::kSegmentCorrupt;
+  }
   OwnerQueue queue = segment_.channel_queue(channel);
   if (!count_bytes(*record, length, queue)) {
     record->full.fetch_add(1, relaxed);  // a counter
@@ -293,6 +296,7 @@ Result<Sent> ChannelLayer::reply(Claim& claim, size_t length, const Route& route
 // ---- ChannelLayer: what is beyond repair ---------------------------------------------------------
 
 void ChannelLayer::found_broken(HalfWord& poisoned) noexcept {
+  ++broken_queues_;
   poisoned.store(1, relaxed);  // a plain sign: nothing hangs on it
 }
 

@@ -107,7 +107,9 @@ class ChannelLayer {
 
   [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
 
-  // -- beyond repair: what honest processes cannot have left so (decisions.md 13). Ask after a death.
+  // -- beyond repair: what honest processes cannot have left so (decisions.md 13). Ask after a death,
+  //    and when a queue was found broken; a look at every cell.
+  [[nodiscard]] uint64_t broken_queues() const noexcept { return broken_queues_; }  // times, not queues
   [[nodiscard]] bool is_sound(uint32_t channel) const noexcept;  // and found by its name
   [[nodiscard]] bool own_queues_sound() const noexcept;          // the inbox, the arena's free queues
 
@@ -126,7 +128,7 @@ class ChannelLayer {
   [[nodiscard]] bool count_bytes(ChannelRecord& record, size_t length,
                                  const OwnerQueue& queue) noexcept;
   // A queue that cannot be any more: its users are refused (decisions.md 13).
-  static void found_broken(HalfWord& poisoned) noexcept;
+  void found_broken(HalfWord& poisoned) noexcept;
   // `poisoned`: of the queue.
   [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poisoned,
                           Taken& taken) noexcept;
@@ -159,6 +161,7 @@ class ChannelLayer {
   std::vector<ProcessIndex> ring_processes_;
   std::vector<uint32_t> ring_channels_;
   Drops drops_;
+  uint64_t broken_queues_ = 0;
 };
 
 }  // namespace sluice::shm

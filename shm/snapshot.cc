@@ -6,7 +6,6 @@
 #include <cstring>
 #include <utility>
 
-#include "protocol/limits.h"
 #include "shm/clock.h"
 
 namespace sluice::shm {
@@ -14,7 +13,6 @@ namespace {
 
 using enum std::memory_order;
 
-constexpr uint64_t kStuckMs = std::chrono::milliseconds(limits::kStuckTimeout).count();
 constexpr uint32_t kTries = 4;  // to read the age of a message that others take meanwhile
 
 uint64_t since(uint64_t then_ms) noexcept {
@@ -98,14 +96,13 @@ ProcessSnapshot look_at_process(const Segment& segment, ProcessIndex row, Arenas
   process.asleep_in_poll = (doorbell & kAsleepInPoll) != 0;
   process.asleep_in_futex = (doorbell & kAsleepInFutex) != 0;
   process.poisoned = record.poisoned.load(relaxed) != 0;  // a flag that stands alone
+  process.stuck = record.stuck.load(relaxed) != 0;        // another
   if (const uint64_t beat = record.heartbeat_ms.load(relaxed); beat != 0) {
     process.heartbeat_ms = since(beat);
   }
   process.seen_deaths = record.seen_deaths.load(acquire);
   process.settled_deaths = record.settled_deaths.load(acquire);
   process.inbox = look_at(segment, segment.inbox(row), queue_id(QueueKind::kInbox, row), arenas);
-  process.stuck = process.role == static_cast<uint32_t>(Role::kConsumer) &&
-                  process.inbox.oldest_ms >= kStuckMs;  // nothing is less than any number
   return process;
 }
 

@@ -49,7 +49,7 @@ struct ProcessSnapshot {
   uint64_t seen_deaths = 0;
   uint64_t settled_deaths = 0;
   QueueSnapshot inbox;
-  bool stuck = false;  // a consumer whose inbox it has not read for limits::kStuckTimeout
+  bool stuck = false;                    // takes nothing of what waits for it; gets no new work
   HeldBlocks blocks;
 };
 

@@ -86,6 +86,7 @@ class Worker {
   void set_timers() noexcept;
   void on_master_packets() noexcept;
   void take_orders() noexcept;
+  [[nodiscard]] bool has_broken_queue() noexcept;
   void look_for_damage() noexcept;
   void leave(const char* why, uint16_t close_code = close_code::kGoingAway) noexcept;
   void go_on_leaving() noexcept;
@@ -120,6 +121,7 @@ class Worker {
   bool asleep_ = false;
   bool rung_ = false;         // poll found the bell readable
   bool master_gone_ = false;
+  uint64_t signs_of_damage_ = 0;  // deaths and queues found broken, when we last looked at our queues
   bool damage_told_ = false;
   bool accepts_ = true;
   uint32_t last_polls_ = 2;   // with our listeners, once we leave
@@ -296,10 +298,21 @@ void Worker::take_orders() noexcept {
 
 // ---- leaving ------------------------------------------------------------------------------------
 
+// A queue all clients of ours depend on. A look at each cell, so only when there is a reason to.
+bool Worker::has_broken_queue() noexcept {
+  const uint64_t signs = inheritance_.segment->header().deaths.load(std::memory_order_relaxed) +
+                         layer_.broken_queues();  // a hint: the queues themselves are looked at
+  if (std::exchange(signs_of_damage_, signs) == signs) return false;
+  return !layer_.own_queues_sound() || !place_.channels.sound(layer_);
+}
+
 // decisions.md 13: beyond repair. The master makes another segment and tells us to drain; until then
 // we serve as well as we can. Without a master nobody makes one: we end what can be ended.
 void Worker::look_for_damage() noexcept {
   if (damage_told_) return;
+  if (has_broken_queue()) {
+    inheritance_.segment->header().corrupt.store(1, std::memory_order_relaxed);  // acted on alone
+  }
   const char* const found = inheritance_.segment->damage();
   if (found == nullptr) return;
   if (master_gone_) return leave("segment corrupt", close_code::kServiceRestart);

@@ -3,11 +3,19 @@
 
 #include <uv.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "protocol/limits.h"
 
 namespace sluice {
+
+bool Channels::sound(const shm::ChannelLayer& layer) const noexcept {
+  const auto all = {http_request,      http_request_body, http_disconnect,      websocket_connect,
+                    websocket_receive, websocket_disconnect, group_add, group_discard,
+                    group_list,        group_send};
+  return std::all_of(all.begin(), all.end(), [&](uint32_t each) { return layer.is_sound(each); });
+}
 
 Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
                      shm::ChannelLayer& channel_layer, shm::ConnectionSlots& connection_slots,

@@ -1,6 +1,6 @@
 // tests/blackbox/scribbler.cc -- a process that attaches and writes what nobody may into the segment.
 //
-//   scribbler <control socket> magic|corrupt|geometry [stay]
+//   scribbler <control socket> magic|corrupt|geometry|channel [stay]
 //
 // Says `scribbled <device>:<inode of the segment>`; then it dies, or with `stay` waits until its stdin
 // is closed.
@@ -24,6 +24,11 @@ int main(int argc, char** argv) {
   const std::string_view what = argv[2];
   if (what == "magic") header.magic = 0;
   if (what == "corrupt") header.corrupt.store(1, std::memory_order::release);  // pairs with nobody's
+  if (what == "channel") {  // each channel's queue: more waits in it than it has room for
+    for (uint32_t channel = 0; channel < header.geometry.channels; ++channel) {
+      welcome->segment.channel(channel)->ends.tail.fetch_add(1u << 20, std::memory_order::release);
+    }
+  }
   if (what == "geometry") header.geometry.inbox_cells *= 2;
   struct stat file {};
   if (::fstat(welcome->segment.memfd(), &file) != 0) return 1;

@@ -80,6 +80,28 @@ def test_a_scribbled_header_is_reported_once_and_the_segment_replaced(what):
             websocket.drop()
 
 
+def test_a_channel_that_workers_cannot_use_any_more_is_damage_too():
+    with Gateway("--drain-timeout", "5", workers=2, demo=2) as gateway:
+        websocket = WebSocket.opened(gateway)
+        websocket.echo("before")
+
+        scribble(gateway, "channel")
+
+        assert websocket.read_close()[0] == 1012
+        replaced(gateway, 1)
+        assert gateway.get("/").body == b"Hello, World!"
+        websocket.drop()
+
+
+def test_a_channel_broken_by_somebody_who_lives_is_found_by_the_next_request():
+    with Gateway("--drain-timeout", "5", demo=1) as gateway, Scribbler(gateway, "channel", stay=True):
+        wait_until(lambda: gateway.get("/") and lines_of(gateway, "segment_corrupt"), "the damage reported", 20)
+
+        replaced(gateway, 1)
+
+        assert gateway.get("/").body == b"Hello, World!"
+
+
 def test_it_works_again_and_again_but_never_in_a_tight_loop():
     with Gateway("--drain-timeout", "5", demo=1) as gateway:
         inodes = []

@@ -65,7 +65,7 @@ std::map<std::string, Record> records() {
          FIELD(ProcessRecord, start_time), FIELD(ProcessRecord, number),
          FIELD(ProcessRecord, poisoned), FIELD(ProcessRecord, seen_deaths),
          FIELD(ProcessRecord, settled_deaths), FIELD(ProcessRecord, used_slots),
-         FIELD(ProcessRecord, reserved), FIELD(ProcessRecord, heartbeat_ms),
+         FIELD(ProcessRecord, stuck), FIELD(ProcessRecord, heartbeat_ms),
          FIELD(ProcessRecord, doorbell), FIELD(ProcessRecord, doorbell_reserved),
          FIELD(ProcessRecord, used_blocks)}}},
       {"Envelope",

@@ -90,23 +90,23 @@ TEST_CASE("what lay in the dead inbox comes back unread, in order, after the wor
 }
 
 TEST_CASE("what the master itself sent and the dead had not read is the master's again") {
-  Bench bench;
-  const ProcessName dead = bench.dies([](Member&) {});
-  const Sent sent = bench.master.send_to(dead, "farewell").value();
+  RecoveryBench b;
+  const ProcessName dead = b.dies([](Member&) {});
+  const Sent sent = b.master.send_to(dead, "farewell").value();
 
-  bench.recovery.on_death(dead);
-  CHECK(bench.settle().empty());  // its worker has not seen it yet
+  b.recovery.on_death(dead);
+  CHECK(b.settle().empty());  // its worker has not seen it yet
 
-  const std::vector<BlockIndex> ours = bench.recovery.unread_of_ours();
+  const std::vector<BlockIndex> ours = b.recovery.unread_of_ours();
   REQUIRE(ours == std::vector<BlockIndex>{sent.block});
-  CHECK(bench.recovery.unread_of_ours().empty());
-  const Stamp stamp{bench.world.segment().envelope(sent.block)->stamp.load()};
+  CHECK(b.recovery.unread_of_ours().empty());
+  const Stamp stamp{b.world.segment().envelope(sent.block)->stamp.load()};
   CHECK(stamp.state() == BlockState::kOwned);
-  CHECK(stamp.owner() == bench.master.layer.me().index);
-  bench.master.layer.free_block(sent.block);
-  bench.workers_see_deaths();
-  CHECK(bench.settle() == std::vector<ProcessName>{dead});
-  bench.check_sound();
+  CHECK(stamp.owner() == b.master.layer.me().index);
+  b.master.layer.free_block(sent.block);
+  b.workers_see_deaths();
+  CHECK(b.settle() == std::vector<ProcessName>{dead});
+  b.check_sound();
 }
 
 TEST_CASE("messages for a full inbox wait in the master's hands and come when there is room") {
