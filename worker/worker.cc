@@ -90,7 +90,8 @@ class Worker {
   void look_for_damage() noexcept;
   void leave(const char* why, uint16_t close_code = close_code::kGoingAway) noexcept;
   void go_on_leaving() noexcept;
-  [[nodiscard]] bool nothing_left() const noexcept;
+  [[nodiscard]] bool nothing_left() noexcept;
+  [[nodiscard]] bool nobody_to_tell() noexcept;
   void stop_if_empty() noexcept;
   void quit() noexcept;
   void log_counters() const noexcept;
@@ -354,8 +355,18 @@ void Worker::go_on_leaving() noexcept {
   stop_if_empty();
 }
 
-bool Worker::nothing_left() const noexcept {
-  return connections_.size() == 0 && (place_.given_up || place_.departures.empty());
+bool Worker::nothing_left() noexcept {
+  return connections_.size() == 0 && (place_.given_up || place_.departures.empty() || nobody_to_tell());
+}
+
+// What is owed to consumers waits for one to come, unless none can any more.
+bool Worker::nobody_to_tell() noexcept {
+  const shm::Segment& segment = *inheritance_.segment;
+  if (segment.header().draining.load(std::memory_order_acquire) == 0) return false;  // pairs with Realm
+  for (uint32_t row = 2 + segment.geometry().worker_processes; row < segment.geometry().processes; ++row) {
+    if (layer_.processes().living(static_cast<shm::ProcessIndex>(row))) return false;
+  }
+  return true;
 }
 
 void Worker::stop_if_empty() noexcept {
