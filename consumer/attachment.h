@@ -44,6 +44,9 @@ class Attachment {
   // In the process that attached, before leave().
   [[nodiscard]] bool usable() const noexcept { return !left_ && forks_ == forks_seen(); }
 
+  // While usable().
+  [[nodiscard]] shm::ChannelLayer& layer() noexcept { return layer_; }
+
   [[nodiscard]] Result<void> read(std::string_view channel) noexcept;
   void stop_reading() noexcept { layer_.stop_reading(); }
   // Until `deadline_ns`, monotonic; 0 never sleeps.

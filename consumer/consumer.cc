@@ -162,6 +162,11 @@ int Consumer::poll_fd() const noexcept {
 
 bool Consumer::arm() noexcept { return !attached() || attachment_->arm(); }
 
+Result<void> Consumer::set_limits(std::string_view glob, ChannelLimits limits) noexcept {
+  if (!attached()) return Error::kDetached;
+  return attachment_->layer().channels().rules().set(glob, limits);
+}
+
 Result<void> Consumer::send_message(const Destination& to, const MessageWriter& writer,
                                     std::chrono::nanoseconds wait) noexcept {
   if (!attached()) return Error::kDetached;

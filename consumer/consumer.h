@@ -30,6 +30,8 @@ namespace sluice {
 // of the message at each member its worker counts.
 using GroupSent = shm::GroupSent;
 
+using ChannelLimits = shm::ChannelLimits;
+
 // What a consumer saw; since it attached.
 struct ConsumerCounts {
   uint64_t received = 0;
@@ -90,6 +92,14 @@ class Consumer {
   // Says we are about to poll. False: something came in meanwhile, so do not poll. try_receive()
   // disarms. Rings what is pending.
   [[nodiscard]] bool arm() noexcept;
+
+  // -- channels. From now on those whose names `glob` matches (`*` stands for any characters) hold
+  // so many messages, and drop what lies unread so long; 0 leaves the default. For channels there
+  // are and channels made later, by anybody; comes before the gateway's options and whatever was
+  // set earlier, alone. kChannelNameInvalid, kLimitOutOfRange (a capacity beyond the largest the
+  // gateway's options ask for, at least limits::kChannelCapacity; an expiry not within
+  // limits::kExpiryLeast .. kExpiryMost), kChannelTableFull (too many globs).
+  Result<void> set_limits(std::string_view glob, ChannelLimits limits) noexcept;
 
   // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads
   // slowly, kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or

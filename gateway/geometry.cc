@@ -2,6 +2,7 @@
 #include "gateway/geometry.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "protocol/limits.h"
 
@@ -18,7 +19,13 @@ shm::Geometry geometry_for(const Options& options) noexcept {
   g.processes = 2 + g.worker_processes + options.max_consumers + options.max_consumers / 4 + 1;
   g.connections_per_worker = connections;
   g.channels = limits::kChannels;
-  g.channel_cells = limits::kChannelCapacity;
+  // As many cells as the largest capacity asked for: all channels have the same, so that any of them
+  // may be set to it.
+  uint32_t capacity = limits::kChannelCapacity;
+  for (const ChannelOption& option : options.channels) {
+    capacity = std::max(capacity, option.limits.capacity);
+  }
+  g.channel_cells = std::bit_ceil(capacity);
   g.inbox_cells = limits::kInboxCapacity;
   g.groups = limits::kGroups;
   g.group_expiry_ms = static_cast<uint32_t>(options.worker.group_expiry.count());

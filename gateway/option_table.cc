@@ -10,6 +10,7 @@
 #include <cmath>
 #include <utility>
 
+#include "protocol/channel_name.h"
 #include "protocol/codec.h"
 #include "protocol/limits.h"
 
@@ -40,12 +41,14 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
-uint64_t whole_number(std::string_view text, uint64_t least, uint64_t most) {
+// `what` names the part of a value that the number is.
+uint64_t whole_number(std::string_view text, uint64_t least, uint64_t most,
+                      std::string_view what = "") {
   uint64_t value = 0;
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, value);
   if (parsed.ec != std::errc{} || parsed.ptr != end || value < least || value > most) {
-    must_be(fmt::format("a whole number from {} to {}", least, most));
+    must_be(fmt::format("{}a whole number from {} to {}", what, least, most));
   }
   return value;
 }
@@ -81,14 +84,15 @@ uint64_t size_in(std::string_view text, uint64_t least, uint64_t most) {
   return value;
 }
 
-milliseconds seconds_in(std::string_view text, milliseconds least, milliseconds most) {
+milliseconds seconds_in(std::string_view text, milliseconds least, milliseconds most,
+                        std::string_view what = "") {
   double value = 0;
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, value, std::chars_format::fixed);
   const double least_s = std::chrono::duration<double>(least).count();
   const double most_s = std::chrono::duration<double>(most).count();
   if (parsed.ec != std::errc{} || parsed.ptr != end || !(value >= least_s && value <= most_s)) {
-    must_be(fmt::format("seconds from {} to {}", least_s, most_s));
+    must_be(fmt::format("{}seconds from {} to {}", what, least_s, most_s));
   }
   return milliseconds(std::llround(value * 1000));
 }
@@ -190,6 +194,65 @@ OptionKey root_path_key() {
           [](const Options& o) { return quoted(o.worker.root_path); }};
 }
 
+// GLOB [capacity=N] [expiry=SECONDS]
+ChannelOption channel_option(std::string_view text) {
+  ChannelOption option;
+  const auto next_word = [&text] {
+    const size_t start = std::min(text.find_first_not_of(' '), text.size());
+    const size_t end = std::min(text.find(' ', start), text.size());
+    const std::string_view word = text.substr(start, end - start);
+    text.remove_prefix(end);
+    return word;
+  };
+  option.glob = next_word();
+  if (!valid_channel_glob(option.glob)) must_be("a channel name or glob, then capacity=N, expiry=SECONDS");
+  for (std::string_view word = next_word(); !word.empty(); word = next_word()) {
+    const std::string_view key = word.substr(0, word.find('='));
+    const std::string_view value = word.substr(std::min(key.size() + 1, word.size()));
+    if (key == "capacity" && option.limits.capacity == 0) {
+      option.limits.capacity =
+          static_cast<uint32_t>(whole_number(value, 1, limits::kChannelCapacityMost, "capacity="));
+    } else if (key == "expiry" && option.limits.expiry.count() == 0) {
+      option.limits.expiry =
+          seconds_in(value, limits::kExpiryLeast, limits::kExpiryMost, "expiry=");
+    } else {
+      must_be("a channel name or glob, then capacity=N, expiry=SECONDS, each at most once");
+    }
+  }
+  if (option.limits == shm::ChannelLimits{}) must_be("followed by capacity=N, expiry=SECONDS or both");
+  return option;
+}
+
+std::string show_channel(const ChannelOption& option) {
+  std::string text = option.glob;
+  if (option.limits.capacity != 0) text += fmt::format(" capacity={}", option.limits.capacity);
+  if (option.limits.expiry.count() != 0) {
+    text += fmt::format(" expiry={}",
+                        std::chrono::duration<double>(option.limits.expiry).count());
+  }
+  return quoted(text);
+}
+
+OptionKey channel_key() {
+  return {"channel",
+          "'GLOB capacity=N expiry=SECONDS'",
+          "messages held and how long, for channels of that name or glob; may be repeated, the "
+          "first that matches counts",
+          [](Options& o, Values values) {
+            if (values.size() > shm::kChannelRules) {
+              must_be(fmt::format("given at most {} times", shm::kChannelRules));
+            }
+            o.channels.clear();
+            for (const std::string& value : values) o.channels.push_back(channel_option(value));
+          },
+          [](const Options& o) {
+            std::vector<std::string> all;
+            for (const ChannelOption& option : o.channels) all.push_back(show_channel(option));
+            return fmt::format("[{}]", fmt::join(all, ", "));
+          },
+          true};
+}
+
 std::vector<OptionKey> make_table() {
   using W = WorkerSettings;
   using limits::kMiB;
@@ -203,6 +266,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(max_connections_key());
   table.push_back(count_key("max-consumers", &Options::max_consumers, 1, limits::kConsumersMost,
                             "consumers attached at once; beyond: refused"));
+  table.push_back(channel_key());
   table.push_back(seconds_key("header-timeout", &W::header_timeout,
                               "from a head's first byte to its last; beyond: 408"));
   table.push_back(

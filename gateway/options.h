@@ -13,10 +13,17 @@
 #include <vector>
 
 #include "gateway/listen_address.h"
+#include "shm/channel_rules.h"
 #include "shm/layout.h"
 #include "worker/worker.h"
 
 namespace sluice {
+
+// Capacity and expiry of the channels whose names a glob matches.
+struct ChannelOption {
+  std::string glob;
+  shm::ChannelLimits limits{};
+};
 
 struct Options {
   std::vector<ListenAddress> listen;  // empty: sockets from LISTEN_FDS, or else kDefaultListen
@@ -24,6 +31,7 @@ struct Options {
   uint32_t demo = 0;    // demo consumers to start
   std::string control;  // path of the control socket, absolute
   uint32_t max_consumers = 0;
+  std::vector<ChannelOption> channels;  // the first whose glob matches counts
   WorkerSettings worker{};
 };
 

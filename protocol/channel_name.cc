@@ -1,6 +1,7 @@
 // protocol/channel_name.cc -- the grammar of channel names and the addresses inside reply channels.
 #include "protocol/channel_name.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -68,6 +69,36 @@ std::optional<ChannelKind> parse_channel_name(std::string_view name) noexcept {
 
 bool valid_group_name(std::string_view name) noexcept {
   return parse_channel_name(name) == ChannelKind::kNormal;
+}
+
+bool valid_channel_glob(std::string_view glob) noexcept {
+  if (glob.empty() || glob.size() > limits::kChannelNameBytes) return false;
+  return std::all_of(glob.begin(), glob.end(), [](char c) {
+    return kPlain[static_cast<unsigned char>(c)] || c == '!' || c == '?' || c == '*';
+  });
+}
+
+bool glob_matches(std::string_view glob, std::string_view name) noexcept {
+  size_t g = 0;
+  size_t n = 0;
+  size_t star = std::string_view::npos;  // the last `*` met, and where what it stands for ends
+  size_t star_end = 0;
+  while (n < name.size()) {
+    if (g < glob.size() && glob[g] == '*') {
+      star = g++;
+      star_end = n;
+    } else if (g < glob.size() && glob[g] == name[n]) {
+      ++g;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      g = star + 1;
+      n = ++star_end;
+    } else {
+      return false;
+    }
+  }
+  while (g < glob.size() && glob[g] == '*') ++g;
+  return g == glob.size();
 }
 
 ReplyChannelName ReplyChannelName::http_response(const ReplyAddress& address) noexcept {

@@ -24,6 +24,12 @@ enum class ChannelKind : uint8_t {
 [[nodiscard]] std::optional<ChannelKind> parse_channel_name(std::string_view name) noexcept;
 [[nodiscard]] bool valid_group_name(std::string_view name) noexcept;
 
+// A glob stands for every name it matches: `*` for any number of any characters, also none; all
+// other characters for themselves (`?` too: it is part of names). 1 to 200 bytes of what a name may
+// hold, and `*`.
+[[nodiscard]] bool valid_channel_glob(std::string_view glob) noexcept;
+[[nodiscard]] bool glob_matches(std::string_view glob, std::string_view name) noexcept;
+
 // Names one exchange (HTTP) or one connection (WebSocket) for good: a worker's incarnation, the
 // slot, its generation and the request's ordinal. None of them is ever reused together, so a late
 // answer reaches nobody else (decisions.md 1).

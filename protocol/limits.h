@@ -111,6 +111,9 @@ inline constexpr size_t kLingerBytes = 1 * kMiB;
 
 // Messages in one channel (normal and single-reader). Beyond: kChannelFull.
 inline constexpr uint32_t kChannelCapacity = 1024;
+// What an option may ask for as a channel's capacity: every channel then gets so many cells, 8 bytes
+// of address space each. Beyond: the option is refused.
+inline constexpr uint32_t kChannelCapacityMost = 65536;
 // Payload in one channel, approximately (decisions.md 12): messages longer than their even share of
 // it are counted, the capacity bounds the others. Beyond: kChannelFull.
 inline constexpr size_t kChannelBytes = 16 * kMiB;
@@ -120,6 +123,10 @@ inline constexpr size_t kWholeMessageBytes = 1 * kMiB;
 inline constexpr size_t kMessageBytes = 16 * kMiB;
 // How long a message lies unread; monotonic clock. Beyond: dropped and counted, never delivered.
 inline constexpr auto kMessageExpiry = std::chrono::seconds(60);
+// What a channel's expiry may be set to: the kernel's clock ticks each 10 ms at the slowest, and
+// what lies unread for a day is forgotten. Beyond: refused.
+inline constexpr auto kExpiryLeast = std::chrono::milliseconds(10);
+inline constexpr auto kExpiryMost = std::chrono::milliseconds(std::chrono::hours(24));
 // How long a group membership lives. Beyond: it ends.
 inline constexpr auto kGroupExpiry = std::chrono::hours(24);
 // Groups of one connection; what a busy client joins, and a bound on a worker's tables. Beyond: not

@@ -50,6 +50,7 @@ Result<uint32_t> ChannelTable::open(std::string_view name) noexcept {
       if (word.compare_exchange_strong(entry, pack(tag, *built), acq_rel, acquire)) {
         Word& truth = segment_.channel(*built)->truth;
         truth.store(truth_of(truth.load(relaxed) >> 32, kNobody, ChannelState::kLive), release);
+        rules_.apply(*built);  // U3: a rule made since it was built
         return *built;
       }
     }
@@ -95,10 +96,9 @@ std::optional<uint32_t> ChannelTable::build(std::string_view name, uint64_t hash
     CRASH_POINT(channel_owned);
     std::memcpy(record->name.data(), name.data(), name.size());
     record->name_length.store(static_cast<uint32_t>(name.size()), relaxed);  // ours until shown
-    record->capacity.store(std::min(limits::kChannelCapacity, segment_.geometry().channel_cells),
-                           relaxed);
-    record->expiry_ms.store(
-        static_cast<uint32_t>(std::chrono::milliseconds(limits::kMessageExpiry).count()), relaxed);
+    const ChannelLimits limits = rules_.limits_of(name);
+    record->capacity.store(limits.capacity, relaxed);
+    record->expiry_ms.store(static_cast<uint32_t>(limits.expiry.count()), relaxed);
     return index;
   }
   return std::nullopt;
@@ -131,6 +131,7 @@ void ChannelTable::recover(ProcessIndex dead) noexcept {
         truth_of(truth >> 32, kNobody, shown ? ChannelState::kLive : ChannelState::kFree);
     record->truth.compare_exchange_strong(truth, settled, acq_rel, relaxed);  // [N]
   }
+  rules_.recover(dead);
 }
 
 }  // namespace sluice::shm

@@ -9,13 +9,14 @@
 #include <string_view>
 
 #include "protocol/result.h"
+#include "shm/channel_rules.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
 
 class ChannelTable {
  public:
-  ChannelTable(const Segment& segment, ProcessIndex me) noexcept : segment_(segment), me_(me) {}
+  ChannelTable(const Segment& segment, ProcessIndex me) noexcept : segment_(segment), rules_(segment, me), me_(me) {}
 
   // The channel of that name, made if there is none. kChannelNameInvalid (also for a name with `!`:
   // those are addresses, not channels), kChannelTableFull.
@@ -24,7 +25,9 @@ class ChannelTable {
   [[nodiscard]] std::optional<uint32_t> find(std::string_view name) const noexcept;
   // The name of a record, copied; empty for an index that is none.
   [[nodiscard]] std::string name_of(uint32_t channel) const;
-  // Finishes or frees what a dead process was building. For recovery.
+  // Capacity and expiry by name or glob.
+  [[nodiscard]] ChannelRules& rules() noexcept { return rules_; }
+  // Finishes or frees what a dead process was building, channels and rules. For recovery.
   void recover(ProcessIndex dead) noexcept;
 
  private:
@@ -33,6 +36,7 @@ class ChannelTable {
   void unbuild(uint32_t channel) noexcept;
 
   const Segment& segment_;
+  ChannelRules rules_;
   ProcessIndex me_;
 };
 

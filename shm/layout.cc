@@ -73,6 +73,7 @@ Offsets offsets_of(const Geometry& g) noexcept {
   o.processes = table(uint64_t{g.processes} * sizeof(ProcessRecord));
   o.inbox_ends = table(uint64_t{g.processes} * sizeof(QueueEnds));
   o.inbox_cells = table(uint64_t{g.processes} * g.inbox_cells * sizeof(Word));
+  o.rules = table(kChannelRules * sizeof(RuleRecord));
   o.directory = table(uint64_t{g.channels} * 2 * sizeof(Word));
   o.channels = table(uint64_t{g.channels} * sizeof(ChannelRecord));
   o.channel_cells = table(uint64_t{g.channels} * g.channel_cells * sizeof(Word));

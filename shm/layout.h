@@ -97,6 +97,19 @@ inline constexpr size_t kMaxNameBytes = 200;
 
 enum class ChannelState : uint32_t { kFree = 0, kOwned = 1, kLive = 2 };
 
+// What capacity and expiry channels get whose name the glob matches: channel_rules.h.
+inline constexpr uint32_t kChannelRules = 64;
+
+struct alignas(kLine) RuleRecord {
+  Word truth;           // rank:32 | owner:16 | ChannelState:16; the live one of the highest rank counts
+  HalfWord capacity;    // messages; 0 the default
+  HalfWord expiry_ms;   // 0 the default
+  HalfWord glob_length;
+  HalfWord reserved;
+  std::array<Word, kMaxNameBytes / 8> glob;  // its bytes, eight to a word
+};
+static_assert(sizeof(RuleRecord) == 4 * kLine);
+
 // The directory maps names to records: open addressing over `tag:32 | record + 1:32`, 0 empty.
 struct alignas(kLine) ChannelRecord {
   Word truth;         // generation:32 | owner:16 | ChannelState:16
@@ -156,6 +169,7 @@ struct Offsets {
   uint64_t processes;      // ProcessRecord[processes]
   uint64_t inbox_ends;     // QueueEnds[processes]
   uint64_t inbox_cells;    // Word[processes][inbox_cells]
+  uint64_t rules;          // RuleRecord[kChannelRules]
   uint64_t directory;      // Word[2 * channels]
   uint64_t channels;       // ChannelRecord[channels]
   uint64_t channel_cells;  // Word[channels][channel_cells]
@@ -186,6 +200,7 @@ struct alignas(kLine) Header {
   alignas(kLine) Word deaths;  // how many processes were found dead
   HalfWord corrupt;            // nonzero: recovery found the segment beyond repair
   HalfWord draining;           // nonzero: the gateway is leaving; attach no more
+  Word rule_changes;           // counts up when a channel rule was made or taken away
 };
 static_assert(sizeof(Header) == 6 * kLine);
 

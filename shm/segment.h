@@ -60,6 +60,7 @@ class Segment {
 
   [[nodiscard]] ProcessRecord* process(uint32_t index) const noexcept;
   [[nodiscard]] ChannelRecord* channel(uint32_t index) const noexcept;
+  [[nodiscard]] RuleRecord* rules() const noexcept { return at<RuleRecord>(offsets_.rules); }
   [[nodiscard]] Word* directory() const noexcept { return at<Word>(offsets_.directory); }
   [[nodiscard]] uint32_t directory_size() const noexcept { return 2 * geometry_.channels; }
   [[nodiscard]] ReadyBitmap* ready(ProcessIndex worker) const noexcept;

@@ -90,6 +90,44 @@ TEST_CASE("listen may be repeated, listed in the file, or divided by commas in t
   CHECK(read({}, {"SLUICE_LISTEN=a:1,fd:3"}).options.listen.size() == 2);
 }
 
+TEST_CASE("a channel's capacity and expiry may be repeated, listed in the file, or divided by commas") {
+  const File file("channel = [\"jobs.* capacity=5\", \"a?b expiry=0.5 capacity=70000\"]\n");
+  const File sound("channel = [\"jobs.* capacity=5\", \"a?b  expiry=0.5\"]\n");
+
+  for (const Options& options :
+       {read({"--channel", "jobs.* capacity=5", "--channel", "a?b expiry=0.5"}).options,
+        read({}, {"SLUICE_CHANNEL=jobs.* capacity=5,a?b expiry=0.5"}).options,
+        read({"--config", sound.path()}).options}) {
+    REQUIRE(options.channels.size() == 2);
+    CHECK(options.channels[0].glob == "jobs.*");
+    CHECK(options.channels[0].limits == shm::ChannelLimits{5, milliseconds(0)});
+    CHECK(options.channels[1].glob == "a?b");
+    CHECK(options.channels[1].limits == shm::ChannelLimits{0, milliseconds(500)});
+  }
+  CHECK(refusal({"--config", file.path()}).find("capacity=a whole number from 1 to 65536") !=
+        std::string::npos);
+  CHECK(read({}).options.channels.empty());
+}
+
+TEST_CASE("more channel rules than there is room for are refused") {
+  std::vector<const char*> arguments;
+  for (uint32_t i = 0; i <= shm::kChannelRules; ++i) {
+    arguments.insert(arguments.end(), {"--channel", "a capacity=1"});
+  }
+
+  CHECK(refusal(arguments).find("must be given at most 64 times") != std::string::npos);
+}
+
+TEST_CASE("the segment has cells for the largest capacity asked for") {
+  CHECK(geometry_for(read({}).options).channel_cells == limits::kChannelCapacity);
+  CHECK(geometry_for(read({"--channel", "a capacity=3"}).options).channel_cells ==
+        limits::kChannelCapacity);
+  const shm::Geometry large =
+      geometry_for(read({"--channel", "a capacity=1", "--channel", "b capacity=5000"}).options);
+  CHECK(large.channel_cells == 8192);
+  CHECK(shm::valid(large));
+}
+
 TEST_CASE("sizes take K, M and G, seconds take fractions") {
   const WorkerSettings w = read({"--max-head", "32K", "--max-body", "2G", "--max-message", "65536",
                                  "--ping-interval", "0.25"})
@@ -104,7 +142,8 @@ TEST_CASE("sizes take K, M and G, seconds take fractions") {
 TEST_CASE("what --print-config prints reads back as the same options") {
   const CommandLine printed =
       read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b", "--header-timeout",
-            "0.125", "--forms", "raw", "--accept", "consumer"});
+            "0.125", "--forms", "raw", "--accept", "consumer", "--channel",
+            "jobs.* capacity=5 expiry=0.25", "--channel", "x expiry=7"});
   REQUIRE(printed.asked == Asked::kText);
   const File file(printed.text);
 
@@ -113,6 +152,8 @@ TEST_CASE("what --print-config prints reads back as the same options") {
   CHECK(again.text == printed.text);
   CHECK(again.options.worker.root_path == "/a\"b");
   CHECK(again.options.worker.raw_forms);
+  REQUIRE(again.options.channels.size() == 2);
+  CHECK(again.options.channels[0].limits == shm::ChannelLimits{5, milliseconds(250)});
   CHECK(again.options.worker.accept_by_consumer);
 }
 
@@ -227,6 +268,16 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
       {"--listen", "unix:relative",
        "listen unix:relative must be host:port, [v6]:port, unix:/path or fd:N (from the command "
        "line)"},
+      {"--channel", "a b", "channel a b must be a channel name or glob, then capacity=N, expiry=SECONDS, each at most once (from the command line)"},
+      {"--channel", "a", "channel a must be followed by capacity=N, expiry=SECONDS or both (from the command line)"},
+      {"--channel", "", "channel  must be a channel name or glob, then capacity=N, expiry=SECONDS (from the command line)"},
+      {"--channel", "a/b capacity=1", "channel a/b capacity=1 must be a channel name or glob, then capacity=N, expiry=SECONDS (from the command line)"},
+      {"--channel", "a capacity=0", "channel a capacity=0 must be capacity=a whole number from 1 to 65536 (from the command line)"},
+      {"--channel", "a capacity=65537", "channel a capacity=65537 must be capacity=a whole number from 1 to 65536 (from the command line)"},
+      {"--channel", "a capacity", "channel a capacity must be capacity=a whole number from 1 to 65536 (from the command line)"},
+      {"--channel", "a capacity=1 capacity=2", "channel a capacity=1 capacity=2 must be a channel name or glob, then capacity=N, expiry=SECONDS, each at most once (from the command line)"},
+      {"--channel", "a expiry=0", "channel a expiry=0 must be expiry=seconds from 0.01 to 86400 (from the command line)"},
+      {"--channel", "a expiry=1e9", "channel a expiry=1e9 must be expiry=seconds from 0.01 to 86400 (from the command line)"},
       {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {

@@ -111,5 +111,33 @@ TEST_CASE("no second name leads to an address") {
   }
 }
 
+TEST_CASE("a glob stands for the names it matches: a star for anything, the rest for itself") {
+  const auto matches = [](std::string_view glob, std::string_view name) {
+    return valid_channel_glob(glob) && glob_matches(glob, name);
+  };
+  CHECK(matches("jobs", "jobs"));
+  CHECK_FALSE(matches("jobs", "jobs.a"));
+  CHECK(matches("*", "a"));
+  CHECK(matches("jobs.*", "jobs."));
+  CHECK(matches("*.a*b", "x.a.ab"));
+  CHECK_FALSE(matches("*.a*b", "x.a.abc"));
+  CHECK(matches("a*a*a", "aaa"));
+  CHECK_FALSE(matches("a*a*a", "aa"));
+  CHECK(matches("reply?*", "reply?x7"));
+  CHECK_FALSE(matches("repl??x7", "reply?x7"));
+  CHECK(matches("**", "a"));
+  CHECK_FALSE(valid_channel_glob(""));
+  CHECK_FALSE(valid_channel_glob("a b"));
+  CHECK_FALSE(valid_channel_glob("[ab]"));
+  CHECK_FALSE(valid_channel_glob(std::string(201, 'a')));
+}
+
+TEST_CASE("a glob of many stars is matched in time that does not explode") {
+  std::string glob;
+  for (int i = 0; i < 99; ++i) glob += "a*";
+
+  CHECK_FALSE(glob_matches(glob + "b", std::string(200, 'a')));
+}
+
 }  // namespace
 }  // namespace sluice
