@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kLargestBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
 // Room when a full channel or an exhausted arena is waited on: nobody promises to ring for it.
 constexpr uint64_t kLookAgainNs = 1'000'000;
+constexpr uint32_t kReopenings = 64;  // of a channel that is given back whenever we look
 
 std::atomic<uint32_t> forks{0};  // in this process and the ones it was forked from
 
@@ -45,21 +46,6 @@ shm::Fd watch(std::initializer_list<int> fds) {
     }
   }
   return epoll;
-}
-
-MessageKind kind_of(std::string_view channel) noexcept {
-  constexpr std::pair<std::string_view, MessageKind> kKinds[] = {
-      {"http.request", MessageKind::kHttpRequest},
-      {"http.request.body", MessageKind::kHttpRequestBody},
-      {"http.disconnect", MessageKind::kHttpDisconnect},
-      {"websocket.connect", MessageKind::kWebSocketConnect},
-      {"websocket.receive", MessageKind::kWebSocketReceive},
-      {"websocket.disconnect", MessageKind::kWebSocketDisconnect},
-  };
-  for (const auto& [name, kind] : kKinds) {
-    if (name == channel) return kind;
-  }
-  return MessageKind::kOther;
 }
 
 }  // namespace
@@ -99,6 +85,9 @@ void Attachment::leave() noexcept {
   if (usable()) {
     look_at_control();
     layer_.stop_reading();
+    for (const shm::OpenChannel& inbox : own_inboxes_) {
+      layer_.channels().end_inbox_channel(inbox, layer_.me());
+    }
     open_.erase_if([this](OpenRequest& request) {
       // What was begun the gateway cuts off, when it sees who held the request.
       if (request.begun) return false;
@@ -142,30 +131,7 @@ void Attachment::say_gone() noexcept {
   }
 }
 
-Result<void> Attachment::read(std::string_view channel) noexcept {
-  const auto index = layer_.channels().open(channel);
-  if (!index.ok()) return index.error();
-  try {
-    layer_.start_reading(*index);
-  } catch (const std::bad_alloc&) {
-    return Error::kOutOfBlocks;
-  }
-  return {};
-}
-
 // ---- taking -------------------------------------------------------------------------------------
-
-const Attachment::KnownChannel* Attachment::known_channel(uint32_t channel) noexcept {
-  if (channel >= channels_.size()) return nullptr;
-  KnownChannel& known = channels_[channel];
-  if (!known.known) {
-    known.name = layer_.channels().name_of(channel);
-    if (known.name.empty()) return nullptr;
-    known.kind = kind_of(known.name);
-    known.known = true;
-  }
-  return &known;
-}
 
 Result<Message> Attachment::take() noexcept {
   for (;;) {
@@ -178,9 +144,10 @@ Result<Message> Attachment::take() noexcept {
     }
     if (!delivery) return Error::kTimedOut;
     if (delivery->returned() != shm::Returned::kNo) continue;  // ours, and its reader died
+    const shm::PayloadHeader& header = delivery->header();
     // An answer about a group that was not waited for to the end.
-    if (group_channels_ && delivery->header().channel == group_channels_->list) continue;
-    const KnownChannel* channel = known_channel(delivery->header().channel);
+    if (group_channels_ && header.channel == group_channels_->list) continue;
+    const KnownChannel* channel = known_channel(header.channel, header.answered_generation);
     const auto fields = MessageView::parse(delivery->content());
     if (channel == nullptr || !fields.ok() || !note(*delivery, channel->kind)) {
       ++malformed_;
@@ -189,7 +156,7 @@ Result<Message> Attachment::take() noexcept {
     ++received_;
     if (pace_.first_since_sleep(received_)) pass_on();
     ++handles_;
-    return Message(*this, std::move(*delivery), *fields, channel->kind, channel->name);
+    return Message(*this, std::move(*delivery), *fields, channel->kind, *channel->name);
   }
 }
 
@@ -271,17 +238,6 @@ void Attachment::end_request(OpenRequest* request) noexcept {
 
 // ---- sending ------------------------------------------------------------------------------------
 
-Result<Attachment::Resolved> Attachment::resolve(const Destination& to) noexcept {
-  if (to.name().empty()) {
-    if (to.address().worker == 0) return Error::kChannelNameInvalid;
-    return Resolved{.address = to.address()};
-  }
-  if (const auto address = parse_reply_channel(to.name())) return Resolved{.address = *address};
-  const auto channel = layer_.channels().open(to.name());
-  if (!channel.ok()) return channel.error();
-  return Resolved{.channel = *channel};
-}
-
 // Claims and encodes; again in a larger block as long as it does not fit.
 Result<size_t> Attachment::write(shm::Claim& claim, const MessageWriter& writer) noexcept {
   for (size_t room = std::min(std::max<size_t>(writer.expected_bytes(), 1), kLargestBytes);;) {
@@ -300,10 +256,9 @@ Result<size_t> Attachment::write(shm::Claim& claim, const MessageWriter& writer)
 
 Result<void> Attachment::publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept {
   if (to.address.worker == 0) {
-    const auto sent = layer_.send(to.channel, claim, length, {});
-    if (!sent.ok()) return sent.error();
-    ++sent_;
-    return {};
+    const Result<void> sent = send_on_channel(to, claim, length);
+    if (sent.ok()) ++sent_;
+    return sent;
   }
   OpenRequest* request = to.address.ordinal == 0 ? nullptr : open_.find(to.address);
   shm::Route route{.about = to.address};
@@ -329,9 +284,10 @@ Result<void> Attachment::publish(const Resolved& to, shm::Claim& claim, size_t l
 
 Result<void> Attachment::send(const Destination& to, const MessageWriter& writer,
                               std::chrono::nanoseconds wait) noexcept {
-  const auto resolved = resolve(to);
+  Result<Resolved> resolved = resolve(to);
   if (!resolved.ok()) return resolved.error();
   uint64_t deadline = 0;
+  uint32_t reopenings = 0;
   shm::Claim claim;
   Result<size_t> length = write(claim, writer);
   for (;;) {
@@ -339,6 +295,12 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
     if (sent.ok()) {
       ring_soon();
       return sent;
+    }
+    if (sent.error() == Error::kReaderGone && resolved->inbox.index == shm::kNobody &&
+        ++reopenings < kReopenings) {  // the channel was given to another name
+      resolved = resolve(to);
+      if (!resolved.ok()) return resolved.error();
+      continue;
     }
     if (!wait_for_room(sent.error(), wait, deadline)) return sent;
     if (!length.ok()) length = write(claim, writer);
@@ -375,8 +337,10 @@ void Attachment::ring() noexcept {
 }
 
 bool Attachment::has_reader(std::string_view channel) noexcept {
-  const auto index = layer_.channels().find(channel);
-  return index && layer_.has_reader(*index);
+  const auto found = layer_.channels().find_now(channel);
+  if (!found) return false;
+  const std::optional<shm::ProcessName> inbox = layer_.channels().inbox_of(*found);
+  return inbox ? layer_.processes().is_live(*inbox) : layer_.has_reader(found->index);
 }
 
 ConsumerCounts Attachment::counts() const noexcept {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,6 +49,7 @@ class Attachment {
   [[nodiscard]] shm::ChannelLayer& layer() noexcept { return layer_; }
 
   [[nodiscard]] Result<void> read(std::string_view channel) noexcept;
+  [[nodiscard]] Result<std::string> new_channel(std::string_view prefix) noexcept;
   void stop_reading() noexcept { layer_.stop_reading(); }
   // Until `deadline_ns`, monotonic; 0 never sleeps.
   [[nodiscard]] Result<Message> receive(uint64_t deadline_ns) noexcept;
@@ -82,13 +84,14 @@ class Attachment {
  private:
   // A channel as we met it: looked up once.
   struct KnownChannel {
-    bool known = false;
+    uint32_t generation = 0;
     MessageKind kind = MessageKind::kOther;
-    std::string name;
+    std::unique_ptr<const std::string> name;  // null: not met yet
   };
   struct Resolved {
     ReplyAddress address{};  // worker 0: `channel` counts
-    uint32_t channel = shm::kNoChannel;
+    shm::OpenChannel channel{};
+    shm::ProcessName inbox{};  // not nobody: whose inbox the channel is
   };
 
   // The logical channels of what workers are told about groups, by index.
@@ -97,7 +100,7 @@ class Attachment {
   };
 
   [[nodiscard]] static uint32_t forks_seen() noexcept;
-  [[nodiscard]] const KnownChannel* known_channel(uint32_t channel) noexcept;
+  [[nodiscard]] const KnownChannel* known_channel(uint32_t channel, uint64_t generation) noexcept;
   [[nodiscard]] Result<Message> take() noexcept;
   [[nodiscard]] bool note(shm::Delivery& delivery, MessageKind kind) noexcept;
   void own_connection(const ReplyAddress& address) noexcept;
@@ -110,6 +113,8 @@ class Attachment {
   void forget_dead_requests() noexcept;
 
   [[nodiscard]] Result<Resolved> resolve(const Destination& to) noexcept;
+  [[nodiscard]] Result<void> send_on_channel(const Resolved& to, shm::Claim& claim,
+                                             size_t length) noexcept;
   [[nodiscard]] Result<size_t> write(shm::Claim& claim, const MessageWriter& writer) noexcept;
   [[nodiscard]] Result<void> publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept;
   // Sleeps a little for room, until `wait` is over. False: it is, or room is not what was missing.
@@ -136,6 +141,9 @@ class Attachment {
   OpenRequests open_;
   OwnedConnections owned_;
   std::vector<KnownChannel> channels_;  // by channel index
+  // Of channels whose records are others' by now: messages may still show them.
+  std::vector<std::unique_ptr<const std::string>> old_names_;
+  std::vector<shm::OpenChannel> own_inboxes_;  // made by new_channel("…!")
 
   std::optional<GroupChannels> group_channels_;
   std::deque<shm::Delivery> kept_;  // came in while answers about groups were waited for

@@ -162,9 +162,38 @@ int Consumer::poll_fd() const noexcept {
 
 bool Consumer::arm() noexcept { return !attached() || attachment_->arm(); }
 
+Result<std::string> Consumer::new_channel(std::string_view prefix) noexcept {
+  if (!attached()) return Error::kDetached;
+  return attachment_->new_channel(prefix);
+}
+
 Result<void> Consumer::set_limits(std::string_view glob, ChannelLimits limits) noexcept {
   if (!attached()) return Error::kDetached;
   return attachment_->layer().channels().rules().set(glob, limits);
+}
+
+Result<ChannelStatistics> Consumer::statistics(std::string_view channel) noexcept {
+  if (!attached()) return Error::kDetached;
+  if (!parse_channel_name(channel)) return Error::kChannelNameInvalid;
+  return shm::Statistics(attachment_->layer()).of(channel);
+}
+
+Result<ChannelStatistics> Consumer::statistics() noexcept {
+  if (!attached()) return Error::kDetached;
+  return shm::Statistics(attachment_->layer()).total();
+}
+
+Result<uint64_t> Consumer::flush_channel(std::string_view channel) noexcept {
+  if (!attached()) return Error::kDetached;
+  if (!parse_channel_name(channel)) return Error::kChannelNameInvalid;
+  const auto found = attachment_->layer().channels().find(channel);
+  if (!found) return uint64_t{0};
+  return shm::Statistics(attachment_->layer()).flush(*found);
+}
+
+Result<uint64_t> Consumer::flush_channels() noexcept {
+  if (!attached()) return Error::kDetached;
+  return shm::Statistics(attachment_->layer()).flush_all();
 }
 
 Result<void> Consumer::send_message(const Destination& to, const MessageWriter& writer,

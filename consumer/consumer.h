@@ -10,8 +10,7 @@
 // N3  A ring is put off while more messages wait for us and they are handled quickly, so a burst
 //     costs one system call. It is made up for in receive(), at the latest when the first one is
 //     1 ms old, and in flush(): call that before long work that follows a reply.
-// N4  A child made by fork() has no part in the attachment: every call there says kDetached, and
-// the
+// N4  A child made by fork() has no part in the attachment: every call there says kDetached, and the
 //     mappings are not in it. Attach after the fork.
 #pragma once
 
@@ -23,14 +22,15 @@
 #include <vector>
 
 #include "consumer/message.h"
+#include "shm/statistics.h"
 
 namespace sluice {
 
 // What a group send came to: pushes made, who got a copy, who had no room and was skipped. What becomes
 // of the message at each member its worker counts.
 using GroupSent = shm::GroupSent;
-
 using ChannelLimits = shm::ChannelLimits;
+using ChannelStatistics = shm::ChannelStatistics;
 
 // What a consumer saw; since it attached.
 struct ConsumerCounts {
@@ -64,7 +64,8 @@ class Consumer {
   void detach() noexcept;
 
   // -- reading
-  // Reads one more channel.
+  // Reads one more channel. kChannelHasReader: a single-reader channel (a name with `?`) that another
+  // living process reads. kChannelNameInvalid (a name with `!` too), kChannelTableFull.
   Result<void> read(std::string_view channel) noexcept;
   // Takes no more from any channel. What is ours alone still comes: body chunks of requests taken,
   // messages of connections owned. Read again with read().
@@ -93,18 +94,33 @@ class Consumer {
   // disarms. Rings what is pending.
   [[nodiscard]] bool arm() noexcept;
 
-  // -- channels. From now on those whose names `glob` matches (`*` stands for any characters) hold
-  // so many messages, and drop what lies unread so long; 0 leaves the default. For channels there
-  // are and channels made later, by anybody; comes before the gateway's options and whatever was
-  // set earlier, alone. kChannelNameInvalid, kLimitOutOfRange (a capacity beyond the largest the
+  // -- channels. A new name that nobody guesses: `prefix` and 26 letters and digits. A prefix that
+  // ends in `?`: a single-reader channel, which we read from now on. One that ends in `!`: a channel
+  // that is our inbox, read by nobody else ever; it ends when we detach or die, and whoever sends
+  // on it then is told kReaderGone. kChannelNameInvalid (no such prefix, or too long),
+  // kChannelTableFull.
+  [[nodiscard]] Result<std::string> new_channel(std::string_view prefix) noexcept;
+  // From now on those whose names `glob` matches (`*` stands for any characters) hold so many
+  // messages, and drop what lies unread so long; 0 leaves the default. For channels there are and
+  // channels made later, by anybody; comes before the gateway's options and whatever was set
+  // earlier, alone. Ends with the segment, which may be replaced. kChannelNameInvalid, kLimitOutOfRange (a capacity beyond the largest the
   // gateway's options ask for, at least limits::kChannelCapacity; an expiry not within
   // limits::kExpiryLeast .. kExpiryMost), kChannelTableFull (too many globs).
   Result<void> set_limits(std::string_view glob, ChannelLimits limits) noexcept;
 
+  // What was counted of a channel, and waits there; of one nobody made, nothing. And of all channels
+  // together. May be called as often as wanted: nothing is kept for it.
+  [[nodiscard]] Result<ChannelStatistics> statistics(std::string_view channel) noexcept;
+  [[nodiscard]] Result<ChannelStatistics> statistics() noexcept;
+  // Drops, and counts as flushed, what waits in a channel, and in all of them: the gateway's too,
+  // whose clients then wait in vain. Not what lies in inboxes. Gives how many.
+  Result<uint64_t> flush_channel(std::string_view channel) noexcept;
+  Result<uint64_t> flush_channels() noexcept;
+
   // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads
   // slowly, kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or
-  // connection is over. kMessageTooLarge, kChannelNameInvalid, kChannelTableFull. try_send never
-  // waits; send waits for room, at most `wait`.
+  // connection is over. kReaderGone: the maker of that `!` channel has left, or there is none.
+  // kMessageTooLarge, kChannelNameInvalid, kChannelTableFull. try_send never waits; send waits for room, at most `wait`.
   static constexpr std::chrono::nanoseconds kWait = std::chrono::seconds(5);
   Result<void> try_send(const Destination& to, Fields fields) noexcept {
     return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), {});

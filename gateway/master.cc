@@ -67,13 +67,7 @@ Master::Master(const Options& options, Listeners& listeners)
                                           })),
       realms_(loop_.loop, options, listeners, *this),
       children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })),
-      ready_(loop_.loop, [this] { say_ready(); }) {
-  // The first option counts, and the last rule made comes first. Before anybody opens a channel.
-  for (auto option = options.channels.rbegin(); option != options.channels.rend(); ++option) {
-    const auto set = memory_.layer().channels().rules().set(option->glob, option->limits);
-    CHECK(set.ok());  // the options were checked, and the geometry made for them
-  }
-}
+      ready_(loop_.loop, [this] { say_ready(); }) {}
 
 Master::~Master() = default;
 

@@ -253,6 +253,21 @@ OptionKey channel_key() {
           true};
 }
 
+OptionKey drop_share_key() {
+  return {"drop-share", "SHARE",
+          "for tests: the share, from 0 to 1, of consumers' messages on channels that is lost",
+          [](Options& o, Values v) {
+            const char* const end = v[0].data() + v[0].size();
+            const auto parsed =
+                std::from_chars(v[0].data(), end, o.drop_share, std::chars_format::fixed);
+            if (parsed.ec != std::errc{} || parsed.ptr != end ||
+                !(o.drop_share >= 0 && o.drop_share <= 1)) {
+              must_be("a number from 0 to 1");
+            }
+          },
+          [](const Options& o) { return fmt::format("{}", o.drop_share); }};
+}
+
 std::vector<OptionKey> make_table() {
   using W = WorkerSettings;
   using limits::kMiB;
@@ -308,6 +323,9 @@ std::vector<OptionKey> make_table() {
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
                              "who accepts a WebSocket"));
+  table.push_back(drop_share_key());
+  table.push_back(count_key("drop-seed", &Options::drop_seed, 0, UINT32_MAX,
+                            "which of them: the same again for the same number"));
   return table;
 }
 

@@ -32,6 +32,8 @@ struct Options {
   std::string control;  // path of the control socket, absolute
   uint32_t max_consumers = 0;
   std::vector<ChannelOption> channels;  // the first whose glob matches counts
+  double drop_share = 0;                // shm/drop_mode.h
+  uint32_t drop_seed = 0;
   WorkerSettings worker{};
 };
 

@@ -19,7 +19,16 @@ Realm::Realm(uv_loop_t& loop, const Options& options, const Listeners& listeners
       recovery_(loop, [this] { advance_recovery(); }),
       farewells_(loop, memory_.layer()),
       control_(loop, memory_, *this, options.max_consumers),
-      workers_(loop, memory_, listeners, options, *this) {}
+      workers_(loop, memory_, listeners, options, *this) {
+  shm::Header& header = memory_.segment().header();  // nobody is attached yet
+  header.drop_seed.store(options.drop_seed, std::memory_order_relaxed);
+  header.drop_share.store(shm::DropMode::share_of(options.drop_share), std::memory_order_relaxed);
+  // The first option counts, and the last rule made comes first. Before anybody opens a channel.
+  for (auto option = options.channels.rbegin(); option != options.channels.rend(); ++option) {
+    const auto set = memory_.layer().channels().rules().set(option->glob, option->limits);
+    CHECK(set.ok());  // the options were checked, and the geometry made for them
+  }
+}
 
 void Realm::attach_no_more() noexcept {
   control_.refuse_new();

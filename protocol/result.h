@@ -31,6 +31,7 @@ enum class Error : uint8_t {
   kFormMalformed,       // a form, query or its content type that Django would refuse, too
   kTooManyFields,       // more fields or files in a form or query than limits.h allows
   kFormTooLarge,        // a form's fields take more bytes than limits.h allows
+  kChannelHasReader,    // a single-reader channel that another process reads
   kLimitOutOfRange,     // a channel's capacity or expiry is beyond what the gateway was made for
 };
 
@@ -70,6 +71,8 @@ enum class Error : uint8_t {
       return "too many form fields";
     case Error::kFormTooLarge:
       return "form too large";
+    case Error::kChannelHasReader:
+      return "channel has a reader";
     case Error::kLimitOutOfRange:
       return "limit out of range";
   }

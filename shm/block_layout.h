@@ -100,7 +100,7 @@ struct alignas(8) PayloadHeader {
   uint32_t ordinal;         // the request's; 0 of a WebSocket
   uint32_t answered_block;  // of a reply: the request's block and its generation, as the consumer
                             // saw them; of a notice: the shared payload's
-  uint64_t answered_generation;
+  uint64_t answered_generation;  // of a message on a channel that may be given back: that channel's
 };
 static_assert(sizeof(PayloadHeader) == 64);
 

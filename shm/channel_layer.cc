@@ -8,6 +8,7 @@
 
 #include "protocol/limits.h"
 #include "shm/queue_soundness.h"
+#include "shm/seconds.h"
 
 namespace sluice::shm {
 namespace {
@@ -23,6 +24,12 @@ constexpr uint32_t kWithdrawnAtOnce = 1024;
 // handed the block behind our back can tell (Delivery::intact()).
 std::atomic_ref<uint64_t> generation_in(std::byte* payload) noexcept {
   return std::atomic_ref<uint64_t>(reinterpret_cast<PayloadHeader*>(payload)->generation);
+}
+
+void count_full(ChannelRecord& record, uint64_t now) noexcept {
+  Word& full = count_of(record, ChannelCount::kFull);
+  note_second(record.full_by_second, now, full);
+  full.fetch_add(1, relaxed);  // a counter
 }
 
 }  // namespace
@@ -45,10 +52,11 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       doorbell_(doorbell),
       me_(me),
       processes_(segment),
-      channels_(segment, me.index),
       groups_(segment, me.index),
       pool_(segment, me.index),
       generation_(uint64_t{me.incarnation} << 32),
+      channels_(segment, me.index, &pool_),
+      drop_mode_(segment.header(), me.index),
       inbox_(segment.inbox(me.index)),
       even_share_bytes_(limits::kChannelBytes / segment.geometry().channel_cells),
       heads_seen_(segment.geometry().channels) {
@@ -196,22 +204,37 @@ bool ChannelLayer::count_bytes(ChannelRecord& record, size_t length,
   return true;
 }
 
+// As if its reader had died with it: sent, and gone.
+Sent ChannelLayer::drop_on_purpose(ChannelRecord& channel, Claim& claim) noexcept {
+  claim.abandon();
+  count_of(channel, ChannelCount::kOnPurpose).fetch_add(1, relaxed);  // a counter
+  ++drops_.on_purpose;
+  return {};
+}
+
 Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
                                 const Route& route) noexcept {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return Error::kChannelNameInvalid;
+  if (route.answered_generation != 0 &&
+      !channels_.lives({channel, static_cast<uint32_t>(route.answered_generation)})) {
+    return Error::kReaderGone;
+  }
   if (record->poisoned.load(relaxed) != 0) {
     ++broken_queues_;
     return Error::kSegmentCorrupt;
   }
+  if (route.may_drop && drop_mode_.next()) return drop_on_purpose(*record, claim);
   OwnerQueue queue = segment_.channel_queue(channel);
+  const uint64_t now = now_ms();
   if (!count_bytes(*record, length, queue)) {
-    record->full.fetch_add(1, relaxed);  // a counter
+    count_full(*record, now);
     return Error::kChannelFull;
   }
-  const uint64_t now = now_ms();
-  const uint64_t expires =
-      route.expires_ms != 0 ? route.expires_ms : now + record->expiry_ms.load(relaxed);
+  const uint64_t expires = route.expires_ms != 0
+                               ? route.expires_ms
+                               : deadline_after(now, record->expiry_ms.load(relaxed));
+  note_second(record->sent_by_second, now, record->ends.tail);
   Sent sent;
   const bool written = write_header(claim, length, route, channel, expires, now, sent);
   PushOutcome outcome = PushOutcome::kFull;
@@ -221,9 +244,9 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
   if (outcome == PushOutcome::kPushed) {
     will_ring_channel(channel);
   } else {
-    if (length > even_share_bytes_) record->bytes_queued.fetch_sub(length, relaxed);
+    uncount_bytes(*record, length);
     if (!written) return Error::kOutOfBlocks;
-    if (outcome == PushOutcome::kFull) record->full.fetch_add(1, relaxed);
+    if (outcome == PushOutcome::kFull) count_full(*record, now);
     if (outcome == PushOutcome::kCorrupt) found_broken(record->poisoned);
   }
   return finish(outcome, claim, sent);
@@ -234,6 +257,10 @@ Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t leng
   ProcessRecord* record = segment_.process(reader.index);
   if (record == nullptr || !processes_.is_live(reader)) return Error::kReaderGone;
   if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
+  if (ChannelRecord* channel = segment_.channel(route.channel);
+      route.may_drop && channel != nullptr && drop_mode_.next()) {
+    return drop_on_purpose(*channel, claim);
+  }
   Sent sent;
   if (!write_header(claim, length, route, route.channel, route.expires_ms, now_ms(), sent)) {
     return Error::kOutOfBlocks;
@@ -303,7 +330,7 @@ void ChannelLayer::found_broken(HalfWord& poisoned) noexcept {
 bool ChannelLayer::is_sound(uint32_t channel) const noexcept {
   const ChannelRecord* record = segment_.channel(channel);
   return record != nullptr && record->poisoned.load(relaxed) == 0 &&
-         static_cast<ChannelState>(record->truth.load(acquire) & 0xffff) == ChannelState::kLive &&
+         is_live(record->truth.load(acquire)) &&
          channels_.find(channels_.name_of(channel)) == channel &&
          segment_.channel_queue(channel).sound();
 }
@@ -347,7 +374,7 @@ bool ChannelLayer::withdraw(const Sent& sent) noexcept {
     ChannelRecord* record = id >> 28 == static_cast<uint32_t>(QueueKind::kChannel)
                                 ? segment_.channel(id & 0x0fffffff)
                                 : nullptr;
-    if (record != nullptr) record->withdrawn.fetch_add(1, relaxed);
+    if (record != nullptr) count_of(*record, ChannelCount::kWithdrawn).fetch_add(1, relaxed);
   }
   return ours;
 }

@@ -12,6 +12,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "protocol/channel_name.h"
@@ -25,6 +26,7 @@
 #include "shm/connection_slots.h"
 #include "shm/delivery.h"
 #include "shm/doorbell.h"
+#include "shm/drop_mode.h"
 #include "shm/group_table.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
@@ -55,7 +57,9 @@ class ChannelLayer {
 
   // -- sending. On success the claim is spent; on an error it is still the caller's. `length` bytes
   // of its space are the message.
-  // To whoever reads the channel next. kChannelFull, kSegmentCorrupt.
+  // To whoever reads the channel next. kChannelFull, kSegmentCorrupt. With the generation of an
+  // OpenChannel in `route.answered_generation`: kReaderGone when the record is another channel's by
+  // now, or to be; open it anew.
   [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length,
                                   const Route& route) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
@@ -83,7 +87,11 @@ class ChannelLayer {
   bool free_withdrawn(OwnerQueue queue) noexcept;
 
   // -- reading
-  // From now on try_receive() looks at this channel too, and senders see a reader.
+  // From now on try_receive() looks at this channel too, and senders see a reader. Of a
+  // single-reader channel: kChannelHasReader while another living process reads it.
+  // kChannelNameInvalid, kChannelTableFull. Throws std::bad_alloc.
+  [[nodiscard]] Result<OpenChannel> start_reading(std::string_view name);
+  // The same, of one that is kept for good and has any number of readers.
   void start_reading(uint32_t channel);
   void stop_reading() noexcept;                                    // all of them
   // A living one that is not stuck.
@@ -104,6 +112,12 @@ class ChannelLayer {
   // Says in every channel read that we sleep, before Doorbell::fall_asleep_*; and takes it back.
   void wait_on_channels() noexcept;
   void stop_waiting() noexcept;
+
+  // A message of that length left the channel's queue.
+  void uncount_bytes(ChannelRecord& record, size_t length) const noexcept {
+    if (length <= even_share_bytes_) return;
+    record.bytes_queued.fetch_sub(length, std::memory_order::relaxed);  // an estimate
+  }
 
   [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
 
@@ -129,30 +143,43 @@ class ChannelLayer {
                                  const OwnerQueue& queue) noexcept;
   // A queue that cannot be any more: its users are refused (decisions.md 13).
   void found_broken(HalfWord& poisoned) noexcept;
-  // `poisoned`: of the queue.
-  [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poisoned,
-                          Taken& taken) noexcept;
+  // `poisoned`: of the queue; `generation`: of the channel.
+  [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, uint32_t generation,
+                          HalfWord& poisoned, Taken& taken) noexcept;
   [[nodiscard]] bool fill(Taken& taken) noexcept;
   [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
   [[nodiscard]] bool is_stuck(ProcessIndex process) const noexcept;
+  [[nodiscard]] Sent drop_on_purpose(ChannelRecord& channel, Claim& claim) noexcept;
   void ring_one_waiter(uint32_t channel) noexcept;
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;
 
+  // A channel read. Its name finds it again, should its record ever be given to another.
   struct Reading {
-    uint32_t channel;
+    OpenChannel channel;
     ChannelRecord* record;
     OwnerQueue queue;
+    std::string name;
+    // It stays what it is as long as its record has its generation; our bit in `readers` sees to that.
+    [[nodiscard]] bool still_there() const noexcept {
+      return record->truth.load(std::memory_order::relaxed) >> 32 == channel.generation;
+    }
   };
+  [[nodiscard]] bool take_from(Reading& reading, Taken& taken) noexcept;
+  [[nodiscard]] bool note_reader(const OpenChannel& channel, bool single) noexcept;
+  void forget_reader(const OpenChannel& channel) noexcept;
+  [[nodiscard]] bool find_again(Reading& reading) noexcept;
+
   const Segment& segment_;
   Arenas& arenas_;
   Doorbell& doorbell_;
   ProcessName me_;
   ProcessTable processes_;
-  ChannelTable channels_;
   GroupTable groups_;
   BlockPool pool_;
   uint64_t generation_;        // of the last message we wrote: PayloadHeader::generation
+  ChannelTable channels_;      // frees through pool_
+  DropMode drop_mode_;
   OwnerQueue inbox_;           // ours
   size_t even_share_bytes_;    // of a channel's bytes: only longer messages are counted
   std::vector<uint64_t> heads_seen_;  // of every channel's queue: see OwnerQueue::try_push()

@@ -2,11 +2,11 @@
 #include "shm/channel_rules.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "protocol/channel_name.h"
 #include "protocol/limits.h"
+#include "shm/shared_text.h"
 
 namespace sluice::shm {
 namespace {
@@ -27,7 +27,7 @@ struct Rule {
   uint32_t rank = 0;
   uint32_t capacity = 0;
   uint32_t expiry_ms = 0;
-  uint32_t glob_length = 0;
+  size_t glob_length = 0;
   std::array<char, kMaxNameBytes> glob;
   [[nodiscard]] std::string_view view() const noexcept { return {glob.data(), glob_length}; }
 };
@@ -40,11 +40,7 @@ bool read(const RuleRecord& record, Rule& rule) noexcept {
     rule.rank = static_cast<uint32_t>(truth >> 32);
     rule.capacity = record.capacity.load(relaxed);  // checked by the second look at truth
     rule.expiry_ms = record.expiry_ms.load(relaxed);
-    rule.glob_length = std::min<uint32_t>(record.glob_length.load(relaxed), kMaxNameBytes);
-    for (size_t word = 0; word < record.glob.size(); ++word) {
-      const uint64_t bytes = record.glob[word].load(relaxed);
-      std::memcpy(rule.glob.data() + word * sizeof bytes, &bytes, sizeof bytes);
-    }
+    rule.glob_length = load_text(record.glob, record.glob_length.load(relaxed), rule.glob).size();
     std::atomic_thread_fence(acquire);  // [U] what we read was written before the next truth
     if (record.truth.load(relaxed) == truth) return true;
   }
@@ -52,13 +48,7 @@ bool read(const RuleRecord& record, Rule& rule) noexcept {
 }
 
 void write(RuleRecord& record, std::string_view glob, const ChannelLimits& limits) noexcept {
-  std::array<char, kMaxNameBytes> padded{};
-  std::memcpy(padded.data(), glob.data(), glob.size());
-  for (size_t word = 0; word < record.glob.size(); ++word) {
-    uint64_t bytes = 0;
-    std::memcpy(&bytes, padded.data() + word * sizeof bytes, sizeof bytes);
-    record.glob[word].store(bytes, relaxed);  // ours until it is shown
-  }
+  store_text(record.glob, glob);  // ours until it is shown
   record.glob_length.store(static_cast<uint32_t>(glob.size()), relaxed);
   record.capacity.store(limits.capacity, relaxed);
   record.expiry_ms.store(static_cast<uint32_t>(limits.expiry.count()), relaxed);
@@ -141,14 +131,19 @@ void ChannelRules::apply(uint32_t channel) const noexcept {
   Word& changes = segment_.header().rule_changes;
   for (uint32_t i = 0; i < kTries; ++i) {
     const uint64_t truth = latest(record->truth);
-    if (state_in(truth) != ChannelState::kLive) return;
+    if (!is_live(truth)) return;
     const uint64_t change = latest(changes);
     std::array<char, kMaxNameBytes> name;
-    const uint32_t length = std::min<uint32_t>(record->name_length.load(relaxed), kMaxNameBytes);
-    std::memcpy(name.data(), record->name.data(), length);  // it stands while the channel lives
-    const ChannelLimits limits = limits_of({name.data(), length});
+    // It stands while the channel lives.
+    const ChannelLimits limits =
+        limits_of(load_text(record->name, record->name_length.load(relaxed), name));
+    const auto expiry_ms = static_cast<uint32_t>(limits.expiry.count());
+    // Before the expiry itself: nothing sent outlives it.
+    if (expiry_ms > record->longest_expiry_ms.load(relaxed)) {
+      record->longest_expiry_ms.store(expiry_ms, relaxed);
+    }
     record->capacity.store(limits.capacity, relaxed);  // plain settings, ordered by the [R]s
-    record->expiry_ms.store(static_cast<uint32_t>(limits.expiry.count()), relaxed);
+    record->expiry_ms.store(expiry_ms, relaxed);
     if (latest(record->truth) == truth && latest(changes) == change) return;
   }
 }

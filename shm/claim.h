@@ -63,7 +63,8 @@ struct Route {
   ReplyAddress about{};           // the exchange or connection it is about or meant for
   uint64_t expires_ms = 0;        // monotonic; 0: send() uses the channel's expiry, others never
   BlockIndex answered_block = kNoBlock;  // of a reply: which request block it answers, as received
-  uint64_t answered_generation = 0;
+  bool may_drop = false;  // drop mode may lose it
+  uint64_t answered_generation = 0;      // of a message on a channel: OpenChannel::generation
 };
 
 // A message on its way, as its sender remembers it.

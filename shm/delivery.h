@@ -91,6 +91,8 @@ struct Drops {
   uint64_t withdrawn = 0;  // taken back by its sender
   uint64_t corrupt = 0;    // header, index or length that cannot be
   uint64_t unmapped = 0;   // its arena could not be had
+  uint64_t on_purpose = 0;  // drop mode: sent by us
+  uint64_t stray = 0;      // its channel ended before it was sent
 };
 
 }  // namespace sluice::shm

@@ -1,4 +1,5 @@
-// shm/layout.h -- every byte of the control segment. Blocks: block_layout.h; groups: group_layout.h.
+// shm/layout.h -- every byte of the control segment: structs, sizes, version. block_layout.h: blocks;
+// channel_layout.h: channels; group_layout.h: groups.
 //
 // Little-endian, fixed-width, 64-byte cache lines. Three kinds of memory (README.md draws them):
 //   control  one memfd, written by everybody attached: this file's records
@@ -14,12 +15,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "shm/block_layout.h"
+#include "shm/channel_layout.h"
 
 namespace sluice::shm {
 
 inline constexpr uint64_t kMagic = 0x00314543'49554c53ull;  // "SLUICE1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 2;
+inline constexpr uint32_t kLayoutVersion = 3;
 
 // ---- sizes --------------------------------------------------------------------------------------
 
@@ -29,7 +30,6 @@ inline constexpr std::array<uint32_t, kClasses> kClassBytes = {512,      1u << 1
 using ClassCounts = std::array<uint32_t, kClasses>;  // blocks of each class, each at most 2^20
 
 inline constexpr uint32_t kReplyCells = 16;
-inline constexpr uint32_t kMaxProcesses = 1024;
 inline constexpr uint32_t kMaxConnections =
     64 * 64 * 64;  // per worker: three levels of ready words
 
@@ -48,14 +48,6 @@ struct Geometry {
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 static_assert(sizeof(Geometry) == 80);
-
-// ---- queues -------------------------------------------------------------------------------------
-
-// Head and tail of a queue. Its cells, `lap:32 | block:32`, lie elsewhere.
-struct alignas(kLine) QueueEnds {
-  alignas(kLine) Word head;
-  alignas(kLine) Word tail;
-};
 
 // ---- processes ----------------------------------------------------------------------------------
 
@@ -84,50 +76,6 @@ struct alignas(kLine) ProcessRecord {
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
 };
 static_assert(sizeof(ProcessRecord) == 3 * kLine);
-
-// A set of processes, one bit each.
-struct ProcessSet {
-  std::array<Word, kMaxProcesses / 64> words;
-};
-
-// ---- channels -----------------------------------------------------------------------------------
-
-inline constexpr uint32_t kNoChannel = 0xffffffff;
-inline constexpr size_t kMaxNameBytes = 200;
-
-enum class ChannelState : uint32_t { kFree = 0, kOwned = 1, kLive = 2 };
-
-// What capacity and expiry channels get whose name the glob matches: channel_rules.h.
-inline constexpr uint32_t kChannelRules = 64;
-
-struct alignas(kLine) RuleRecord {
-  Word truth;           // rank:32 | owner:16 | ChannelState:16; the live one of the highest rank counts
-  HalfWord capacity;    // messages; 0 the default
-  HalfWord expiry_ms;   // 0 the default
-  HalfWord glob_length;
-  HalfWord reserved;
-  std::array<Word, kMaxNameBytes / 8> glob;  // its bytes, eight to a word
-};
-static_assert(sizeof(RuleRecord) == 4 * kLine);
-
-// The directory maps names to records: open addressing over `tag:32 | record + 1:32`, 0 empty.
-struct alignas(kLine) ChannelRecord {
-  Word truth;         // generation:32 | owner:16 | ChannelState:16
-  HalfWord capacity;  // messages
-  HalfWord expiry_ms;
-  HalfWord poisoned;  // nonzero: something impossible was found in its queue
-  HalfWord name_length;
-  std::array<char, kMaxNameBytes> name;
-  // Of messages longer than their even share of the channel's bytes; a death may leave it too high.
-  alignas(kLine) Word bytes_queued;
-  Word full;                          // counters: refused because full; sent is the queue's tail
-  Word expired;                       // dropped because nobody read them in time
-  Word withdrawn;                     // taken back by their sender
-  alignas(kLine) ProcessSet readers;  // who reads it at all
-  ProcessSet waiters;                 // who sleeps and wants to be rung
-  QueueEnds ends;
-};
-static_assert(sizeof(ChannelRecord) == (4 + 1 + 2 + 2 + 2) * kLine);
 
 // ---- connections --------------------------------------------------------------------------------
 
@@ -201,8 +149,11 @@ struct alignas(kLine) Header {
   HalfWord corrupt;            // nonzero: recovery found the segment beyond repair
   HalfWord draining;           // nonzero: the gateway is leaving; attach no more
   Word rule_changes;           // counts up when a channel rule was made or taken away
+  Word drop_share;             // drop_mode.h; set before anybody attaches
+  Word drop_seed;
+  alignas(kLine) ChannelCounts ended;  // of channels that were given back
 };
-static_assert(sizeof(Header) == 6 * kLine);
+static_assert(sizeof(Header) == 7 * kLine);
 
 // Bits of a block index that number the block within its arena: enough for the larger kind.
 [[nodiscard]] uint32_t block_bits(const Geometry& geometry) noexcept;

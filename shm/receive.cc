@@ -3,6 +3,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <memory>
 
 #include "shm/channel_layer.h"
 
@@ -12,6 +13,7 @@ namespace {
 using enum std::memory_order;
 
 constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
+constexpr uint32_t kReopenings = 64;   // of a channel that is given back whenever we look
 constexpr uint32_t kDropsInARow = 64;  // expired or broken messages stepped over in one call
 
 uint64_t generation_now(const PayloadHeader* place) noexcept {
@@ -76,8 +78,8 @@ BlockIndex Delivery::keep() noexcept {
 
 // ---- taking -------------------------------------------------------------------------------------
 
-bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poisoned,
-                        Taken& taken) noexcept {
+bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, uint32_t generation,
+                        HalfWord& poisoned, Taken& taken) noexcept {
   for (uint32_t dropped = 0; dropped < kDropsInARow; ++dropped) {
     bool withdrawn = false;
     switch (queue.try_pop(me_.index, taken.block, withdrawn)) {
@@ -98,20 +100,25 @@ bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, HalfWord& poi
       continue;
     }
     const bool whole = fill(taken);
-    const size_t length = taken.header.length;
-    if (length > even_share_bytes_ && channel != nullptr) {
-      channel->bytes_queued.fetch_sub(length, relaxed);
-    }
+    if (channel != nullptr) uncount_bytes(*channel, taken.header.length);
     const uint64_t expires = taken.header.expires_ms;
+    const uint64_t sent_to = taken.header.answered_generation;
+    ChannelCount why = ChannelCount::kExpired;
     if (withdrawn) {
       ++drops_.withdrawn;
-    } else if (whole && (expires == 0 || now_ms() < expires || taken.returned != Returned::kNo)) {
+      why = ChannelCount::kWithdrawn;  // its sender counted it for the channel
+    } else if (!whole) {               // counted for us
+      why = ChannelCount::kCorrupt;
+    } else if (channel != nullptr && sent_to != 0 && sent_to != generation) {
+      ++drops_.stray;  // C3
+      why = ChannelCount::kStray;
+    } else if (expires == 0 || taken.returned != Returned::kNo || !is_over(expires)) {
       return true;
-    } else if (whole) {  // else counted
+    } else {
       ++drops_.expired;
-      if (channel != nullptr) channel->expired.fetch_add(1, relaxed);
     }
     pool_.free(taken.block);
+    if (channel != nullptr && !withdrawn) count_of(*channel, why).fetch_add(1, relaxed);
   }
   return false;
 }
@@ -192,14 +199,10 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
   const size_t turns = reading_.size() + 1;
   size_t turn = next_reading_;
   for (size_t i = 0; i < turns; ++i) {
-    bool found = false;
-    if (turn == 0) {
-      found = take(inbox_, nullptr, segment_.process(me_.index)->poisoned, taken);
-    } else {
-      Reading& one = reading_[turn - 1];
-      found = take(one.queue, one.record, one.record->poisoned, taken);
-    }
     const bool of_inbox = turn == 0;
+    const bool found =
+        of_inbox ? take(inbox_, nullptr, 0, segment_.process(me_.index)->poisoned, taken)
+                 : take_from(reading_[turn - 1], taken);
     if (++turn == turns) turn = 0;
     if (!found) continue;
     if (of_inbox && is_stuck(me_.index)) {
@@ -213,15 +216,21 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
 
 std::optional<Delivery> ChannelLayer::try_receive_from_inbox() noexcept {
   Taken taken;
-  if (!take(inbox_, nullptr, segment_.process(me_.index)->poisoned, taken)) return std::nullopt;
+  if (!take(inbox_, nullptr, 0, segment_.process(me_.index)->poisoned, taken)) return std::nullopt;
   return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
+}
+
+bool ChannelLayer::take_from(Reading& reading, Taken& taken) noexcept {
+  if (!reading.still_there() && !find_again(reading)) [[unlikely]] return false;
+  return take(reading.queue, reading.record, reading.channel.generation, reading.record->poisoned,
+              taken);
 }
 
 std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept {
   if (slot >= segment_.geometry().connections_per_worker) return std::nullopt;
   OwnerQueue ring = segment_.reply_ring(me_.index, slot);
   Taken taken;
-  if (!take(ring, nullptr, segment_.connection(me_.index, slot)->poisoned, taken)) {
+  if (!take(ring, nullptr, 0, segment_.connection(me_.index, slot)->poisoned, taken)) {
     return std::nullopt;
   }
   return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
@@ -229,18 +238,81 @@ std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept 
 
 // ---- reading and waiting ------------------------------------------------------------------------
 
+// Says that we read it, then looks whether it still is what was opened: who gives it to another name
+// looks for readers after it took it (ChannelTable::claim_idle). False: it is not, or has a reader.
+bool ChannelLayer::note_reader(const OpenChannel& channel, bool single) noexcept {
+  ChannelRecord& record = *segment_.channel(channel.index);
+  if (single) {
+    const uint64_t mine = uint64_t{me_.incarnation} << 32 | me_.index;
+    uint64_t reader = record.reader.load(acquire);  // [G]
+    while (reader != mine) {
+      const ProcessName other{static_cast<ProcessIndex>(reader), static_cast<uint32_t>(reader >> 32)};
+      if (reader != 0 && processes_.is_live(other)) return false;
+      if (record.reader.compare_exchange_weak(reader, mine, acq_rel, acquire)) break;  // [G]
+    }
+  }
+  record.touched_ms.store(now_ms(), relaxed);  // a hint
+  set_bit(record.readers, me_.index, true);
+  const uint64_t truth = record.truth.fetch_add(0, acq_rel);  // [M] with claim_idle's
+  if (truth >> 32 == channel.generation && is_live(truth)) return true;
+  forget_reader(channel);
+  return false;
+}
+
+void ChannelLayer::forget_reader(const OpenChannel& channel) noexcept {
+  ChannelRecord& record = *segment_.channel(channel.index);
+  record.touched_ms.store(now_ms(), relaxed);  // a hint; before nobody reads it
+  uint64_t mine = uint64_t{me_.incarnation} << 32 | me_.index;
+  if (record.reader.load(relaxed) == mine) {
+    record.reader.compare_exchange_strong(mine, 0, acq_rel, relaxed);  // [G]
+  }
+  set_bit(record.readers, me_.index, false);
+}
+
+Result<OpenChannel> ChannelLayer::start_reading(std::string_view name) {
+  const bool single = parse_channel_name(name) == ChannelKind::kSingleReader;
+  for (uint32_t i = 0; i < kReopenings; ++i) {
+    const Result<OpenChannel> channel = channels_.open_now(name);
+    if (!channel.ok()) return channel.error();
+    const auto is_it = [&](const Reading& one) { return one.channel == *channel; };
+    if (std::any_of(reading_.begin(), reading_.end(), is_it)) return *channel;
+    reading_.push_back({*channel, segment_.channel(channel->index),
+                        segment_.channel_queue(channel->index), std::string(name)});
+    if (note_reader(*channel, single)) return *channel;
+    reading_.pop_back();
+    if (single && channels_.lives(*channel)) return Error::kChannelHasReader;
+  }
+  return Error::kChannelTableFull;
+}
+
 void ChannelLayer::start_reading(uint32_t channel) {
   ChannelRecord* record = segment_.channel(channel);
   if (record == nullptr) return;
-  const auto is_it = [channel](const Reading& one) { return one.channel == channel; };
+  const auto generation = static_cast<uint32_t>(record->truth.load(acquire) >> 32);  // kept
+  const OpenChannel kept{channel, generation};
+  const auto is_it = [&](const Reading& one) { return one.channel == kept; };
   if (std::any_of(reading_.begin(), reading_.end(), is_it)) return;
-  reading_.push_back({channel, record, segment_.channel_queue(channel)});
+  reading_.push_back({kept, record, segment_.channel_queue(channel), channels_.name_of(channel)});
   set_bit(record->readers, me_.index, true);
+}
+
+// A record was taken from under us: between our look at it and our bit somebody began to give it
+// back, and somebody else took it from him. The name leads to the one that lives.
+bool ChannelLayer::find_again(Reading& reading) noexcept {
+  const bool single = parse_channel_name(reading.name) == ChannelKind::kSingleReader;
+  const Result<OpenChannel> channel = channels_.open_now(reading.name);
+  if (!channel.ok() || !note_reader(*channel, single)) return false;  // the next look tries again
+  set_bit(reading.record->readers, me_.index, false);
+  reading.channel = *channel;
+  reading.record = segment_.channel(channel->index);
+  std::destroy_at(&reading.queue);  // it is made of references
+  std::construct_at(&reading.queue, segment_.channel_queue(channel->index));
+  return true;
 }
 
 void ChannelLayer::stop_reading() noexcept {
   stop_waiting();
-  for (const Reading& one : reading_) set_bit(one.record->readers, me_.index, false);
+  for (const Reading& one : reading_) forget_reader(one.channel);
   reading_.clear();
   next_reading_ = 0;
 }
@@ -261,7 +333,7 @@ bool ChannelLayer::has_reader(uint32_t channel) const noexcept {
 bool ChannelLayer::anything_waiting() const noexcept {
   if (!inbox_.empty()) return true;
   return std::any_of(reading_.begin(), reading_.end(),
-                     [](const Reading& one) { return !one.queue.empty(); });
+                     [](const Reading& one) { return one.still_there() && !one.queue.empty(); });
 }
 
 void ChannelLayer::wait_on_channels() noexcept {
@@ -281,7 +353,7 @@ void ChannelLayer::stop_waiting() noexcept {
 
 void ChannelLayer::pass_on() noexcept {
   for (const Reading& one : reading_) {
-    if (!one.queue.empty()) ring_one_waiter(one.channel);
+    if (one.still_there() && !one.queue.empty()) ring_one_waiter(one.channel.index);
   }
 }
 

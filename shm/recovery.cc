@@ -5,6 +5,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "shm/clock.h"
 #include "shm/sweep.h"
 
 namespace sluice::shm {
@@ -151,7 +152,10 @@ void Recovery::on_death(ProcessName dead) {
   for (uint32_t channel = 0; channel < segment.geometry().channels; ++channel) {
     ChannelRecord& record = *segment.channel(channel);
     if (record.truth.load(acquire) == 0) continue;  // never used
-    record.readers.words[dead.index / 64].fetch_and(~bit, acq_rel);
+    if ((record.readers.words[dead.index / 64].load(acquire) & bit) != 0) {
+      record.touched_ms.store(now_ms(), relaxed);  // not idle before its time
+      record.readers.words[dead.index / 64].fetch_and(~bit, acq_rel);
+    }
     record.waiters.words[dead.index / 64].fetch_and(~bit, acq_rel);
   }
   if (segment.is_worker(dead.index)) close_connections(dead);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "shm/clock.h"
+#include "shm/shared_text.h"
 
 namespace sluice::shm {
 namespace {
@@ -111,16 +112,13 @@ ChannelSnapshot look_at_channel(const Segment& segment, uint32_t index, Arenas& 
   ChannelSnapshot channel;
   channel.index = index;
   channel.state = static_cast<uint32_t>(record.truth.load(acquire) & 0xffff);
-  const auto length = std::min<size_t>(record.name_length.load(relaxed), kMaxNameBytes);
-  channel.name.assign(record.name.data(), length);
+  std::array<char, kMaxNameBytes> name;
+  channel.name = load_text(record.name, record.name_length.load(relaxed), name);
   channel.capacity = record.capacity.load(relaxed);  // settings and counters stand alone
   channel.expiry_ms = record.expiry_ms.load(relaxed);
   channel.poisoned = record.poisoned.load(relaxed) != 0;
   channel.bytes = record.bytes_queued.load(relaxed);
-  channel.sent = record.ends.tail.load(acquire);  // [T]
-  channel.full = record.full.load(relaxed);
-  channel.expired = record.expired.load(relaxed);
-  channel.withdrawn = record.withdrawn.load(relaxed);
+  channel.counted = counted_of(record);
   channel.readers = members(record.readers, segment.geometry());
   channel.waiters = members(record.waiters, segment.geometry());
   channel.queue =
@@ -128,7 +126,8 @@ ChannelSnapshot look_at_channel(const Segment& segment, uint32_t index, Arenas& 
   return channel;
 }
 
-// The channels the directory names: a record that is not in it was never used (S4), or is being made.
+// The channels the directory names, but for those that ended: a record that is not in it was never
+// used (S4), or is being made.
 std::vector<ChannelSnapshot> look_at_channels(const Segment& segment, Arenas& arenas) {
   std::vector<bool> named(segment.geometry().channels);
   for (uint32_t place = 0; place < segment.directory_size(); ++place) {
@@ -138,7 +137,9 @@ std::vector<ChannelSnapshot> look_at_channels(const Segment& segment, Arenas& ar
   }
   std::vector<ChannelSnapshot> channels;
   for (uint32_t index = 0; index < named.size(); ++index) {
-    if (named[index]) channels.push_back(look_at_channel(segment, index, arenas));
+    if (!named[index]) continue;
+    ChannelSnapshot channel = look_at_channel(segment, index, arenas);
+    if (channel.state != static_cast<uint32_t>(ChannelState::kFree)) channels.push_back(std::move(channel));
   }
   return channels;
 }

@@ -15,6 +15,7 @@
 
 #include "shm/arenas.h"
 #include "shm/segment.h"
+#include "shm/statistics.h"
 
 namespace sluice::shm {
 
@@ -64,7 +65,7 @@ struct ChannelSnapshot {
   QueueSnapshot queue;
   std::vector<ProcessIndex> readers;
   std::vector<ProcessIndex> waiters;
-  uint64_t sent = 0, full = 0, expired = 0, withdrawn = 0;
+  ChannelStatistics counted;  // but what waits: that is `queue`
 };
 
 // Blocks of one class of one arena. The states are those of the stamps; `other` is none of them.

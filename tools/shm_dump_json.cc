@@ -102,10 +102,17 @@ void put_channel(Json& json, const shm::ChannelSnapshot& channel) {
   put(json, "bytes", channel.bytes);
   put_rows(json, "readers", channel.readers);
   put_rows(json, "waiters", channel.waiters);
-  put(json, "messages", channel.sent);
-  put(json, "full", channel.full);
-  put(json, "expired", channel.expired);
-  put(json, "withdrawn", channel.withdrawn);
+  const shm::ChannelStatistics& counted = channel.counted;
+  put(json, "messages", counted.messages_count);
+  put(json, "messages_per_second", counted.messages_count_per_second);
+  put(json, "full", counted.channel_full_count);
+  put(json, "full_per_second", counted.channel_full_count_per_second);
+  put(json, "expired", counted.drops.expired);
+  put(json, "withdrawn", counted.drops.withdrawn);
+  put(json, "on_purpose", counted.drops.on_purpose);
+  put(json, "flushed", counted.drops.flushed);
+  put(json, "corrupt", counted.drops.corrupt);
+  put(json, "stray", counted.drops.stray);
   json.key("poisoned").boolean(channel.poisoned);
   json.end_object();
 }

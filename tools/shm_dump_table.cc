@@ -69,15 +69,19 @@ void processes(std::string& out, const shm::Snapshot& all) {
 }
 
 void channels(std::string& out, const shm::Snapshot& all) {
-  out += "\nchannels (messages, full, expired, withdrawn: counted since the start)\n";
-  line(out, "{:<24} {:>7} {:>9} {:>7} {:>9} {:>9} {:>9} {:>6} {:>7} {:>9}  {:<8} {}", "name",
-       "pending", "oldest", "of", "expiry", "bytes", "messages", "full", "expired", "withdrawn",
-       "readers", "asleep");
+  out += "\nchannels (messages to dropped: counted since the channel was made; /s: in the last second; dropped: "
+         "for other reasons)\n";
+  line(out, "{:<24} {:>7} {:>9} {:>7} {:>9} {:>9} {:>9} {:>6} {:>6} {:>7} {:>9} {:>7}  {:<8} {}",
+       "name", "pending", "oldest", "of", "expiry", "bytes", "messages", "/s", "full", "expired",
+       "withdrawn", "dropped", "readers", "asleep");
   for (const shm::ChannelSnapshot& c : all.channels) {
-    line(out, "{:<24} {:>7} {:>9} {:>7} {:>9} {:>9} {:>9} {:>6} {:>7} {:>9}  {:<8} {}{}",
+    const shm::ChannelDrops& drops = c.counted.drops;
+    line(out, "{:<24} {:>7} {:>9} {:>7} {:>9} {:>9} {:>9} {:>6} {:>6} {:>7} {:>9} {:>7}  {:<8} {}{}",
          printable(c.name), c.queue.waiting, seconds(c.queue.oldest_ms), c.capacity,
-         seconds(c.expiry_ms), c.bytes, c.sent, c.full, c.expired, c.withdrawn, rows(c.readers),
-         rows(c.waiters), mark(c.poisoned || c.queue.impossible));
+         seconds(c.expiry_ms), c.bytes, c.counted.messages_count,
+         c.counted.messages_count_per_second, c.counted.channel_full_count, drops.expired,
+         drops.withdrawn, drops.on_purpose + drops.flushed + drops.corrupt + drops.stray,
+         rows(c.readers), rows(c.waiters), mark(c.poisoned || c.queue.impossible));
   }
 }
 
@@ -151,6 +155,8 @@ std::string_view word_for_channel_state(uint32_t channel_state) noexcept {
       return "being made";
     case shm::ChannelState::kLive:
       return "live";
+    case shm::ChannelState::kKept:
+      return "kept";
   }
   return "unknown";
 }

@@ -8,7 +8,7 @@ names for single instructions (struct would load a word byte by byte): all of 8 
 all sequentially consistent, more than LAYOUT.md asks for. What a sound segment cannot hold ends us: that harms nobody.
 """
 import contextlib, ctypes, mmap, os, select, socket, struct, sys, time
-MAGIC, VERSION = 0x0031454349554C53, 2
+MAGIC, VERSION = 0x0031454349554C53, 3
 HELLO, WELCOME, MAPPED, ATTACHED, WANT_ARENA, ARENA = 1, 2, 3, 4, 5, 6
 PACKET, PAYLOAD = struct.Struct("<IIQIIIIQQ"), struct.Struct("<QIIQQHHIIIIIQ")
 LIVE, OWNED, QUEUED, WITHDRAWN, LINKED, REPLY_QUEUE, FREE_QUEUE = 2, 1, 2, 3, 4, 3, 4
@@ -43,8 +43,8 @@ base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 say(MAPPED)
 hear(ATTACHED)
 (instance, rows, worker_rows, connections, channels, channel_cells, inbox_cells, *counts, PROCESSES, INBOX_ENDS,
- INBOX_CELLS, DIRECTORY, CHANNELS, CHANNEL_CELLS, READY, CONNECTIONS, FREE_ENDS, FREE_CELLS,
- ENVELOPES) = struct.unpack_from("<24xQ32x6I8x12I48x11Q", memory)  # without groups: we are in none
+ INBOX_CELLS, _, DIRECTORY, CHANNELS, CHANNEL_CELLS, READY, CONNECTIONS, FREE_ENDS, FREE_CELLS,
+ ENVELOPES) = struct.unpack_from("<24xQ32x6I8x12I48x12Q", memory)  # without groups: we are in none
 block_bits = (max(sum(counts[:6]), sum(counts[6:])) - 1).bit_length()
 free_cells = [1 << (count - 1).bit_length() for count in counts]
 arenas, even_share = {}, (16 << 20) // channel_cells  # {row: (incarnation, mapping)}, bytes
@@ -73,8 +73,7 @@ class Queue:
             if behind or waits and not take: return waits
             if not waits or swap(envelope(block), stamp, next_stamp(stamp, OWNED)):
                 swap(self.head, head, head + 1)  # past what we took, or past what somebody else did
-                if waits:
-                    return block, stamp & 255 == WITHDRAWN
+                if waits: return block, stamp & 255 == WITHDRAWN
 
     def push(self, block, kind, index):  # false: full, and the block is ours still
         store(envelope(block) + 8, load(envelope(block) + 8) & ~LOW | kind << 28 | index)
@@ -165,14 +164,15 @@ def channel(name):
     for byte in name: hashed = (hashed ^ byte) * 0x100000001B3 & ALL
     for step in range(2 * channels):
         entry = load(DIRECTORY + 8 * ((hashed + step) % (2 * channels)))
-        record = CHANNELS + 704 * check(entry and (entry & LOW) <= channels, (entry & LOW) - 1)
-        if entry >> 32 == hashed >> 32 and memory[record + 24:record + 24 + (load(record + 16) >> 32)] == name:
+        record = CHANNELS + 768 * check(entry and (entry & LOW) <= channels, (entry & LOW) - 1)
+        alive = load(record) & 65535 in (2, 3) and (load(record) ^ entry) >> 32 & 65535 == 0  # of that generation
+        if entry >> 48 == hashed >> 48 and alive and memory[record + 40:record + 40 + (load(record + 16) >> 32)] == name:
             return (entry & LOW) - 1
 
 http_request, body = channel(b"http.request"), channel(b"http.request.body")
-record, mine = CHANNELS + 704 * http_request, 1 << me % 64
-readers, waiters, doorbell, woken = record + 320 + me // 64 * 8, record + 448 + me // 64 * 8, process(me) + 64, False
-requests = Queue(record + 576, CHANNEL_CELLS + 8 * channel_cells * http_request, channel_cells)
+record, mine = CHANNELS + 768 * http_request, 1 << me % 64
+readers, waiters, doorbell, woken = record + 384 + me // 64 * 8, record + 512 + me // 64 * 8, process(me) + 64, False
+requests = Queue(record + 640, CHANNEL_CELLS + 8 * channel_cells * http_request, channel_cells)
 inbox = Queue(INBOX_ENDS + 128 * me, INBOX_CELLS + 8 * inbox_cells * me, inbox_cells)
 change(readers, lambda bits: bits | mine)
 while True:
@@ -181,9 +181,9 @@ while True:
         content = b"".join(map(payload, chain(block))) or bytes(64)  # the message: content[64:64 + length]
         generation, length, index, expires, _, worker, _, *about, _, _ = PAYLOAD.unpack_from(content)
         if index == http_request:
-            change(record + 256, lambda waiting, long=length if length > even_share else 0: waiting - long & ALL)
+            change(record + 320, lambda waiting, long=length if length > even_share else 0: waiting - long & ALL)
             if woken and requests.pop(take=False):  # we leave some: one that sleeps is rung for them
-                any(load(record + 448 + row // 64 * 8) >> row % 64 & 1 and ring(row) for row in range(rows))
+                any(load(record + 512 + row // 64 * 8) >> row % 64 & 1 and ring(row) for row in range(rows))
             woken = False
         if index == http_request and not withdrawn and not 0 < expires <= time.monotonic_ns() // 1_000_000:
             if len(sys.argv) > 2: continue  # and hold it

@@ -228,7 +228,7 @@ def test_a_lost_websockets_disconnect_that_lay_unread_goes_to_another_once():
 
             assert second.wait_taken(1) == ["websocket.disconnect  /rogue/ws 1006"]
             assert gateway.get("/plain").body == b"plain"
-            assert len(second.taken()) == 2, second.taken()
+            assert len(second.wait_taken(2)) == 2, second.taken()
         websocket.drop()
 
 
@@ -365,7 +365,7 @@ def test_a_stuck_consumer_is_said_to_be_and_its_websockets_pause_and_are_closed_
             assert gateway.get("/plain").body == b"plain"
             owned_by_other = WebSocket.opened(gateway, "/rogue/ws")
             owned_by_other.echo("work goes to who takes it")
-            assert other.taken()[-1] == "websocket.receive  /rogue/ws work goes to who takes it"
+            assert other.wait_taken(3)[-1] == "websocket.receive  /rogue/ws work goes to who takes it"
 
             stuck.process.send_signal(signal.SIGCONT)
             gateway.output.wait_for(r"consumer_takes_again")

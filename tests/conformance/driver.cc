@@ -139,6 +139,60 @@ void stop_reading(Driver& driver, const MessageView&, Encoder& to) {
   answer(to, Result<void>{});
 }
 
+// set_limits: glob; capacity, expiry: milliseconds; 0 the default.
+void set_limits(Driver& driver, const MessageView& command, Encoder& to) {
+  const ChannelLimits limits{static_cast<uint32_t>(command.integer("capacity")),
+                             std::chrono::milliseconds(command.integer("expiry"))};
+  answer(to, driver.consumer->set_limits(command.text("glob"), limits));
+}
+
+// new_channel: prefix. Gives its name.
+void new_channel(Driver& driver, const MessageView& command, Encoder& to) {
+  const Result<std::string> name = driver.consumer->new_channel(command.text("prefix"));
+  if (!name.ok()) {
+    answer(to, name.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").text(*name);
+}
+
+// flush: channel; without one, all of them. Gives how many messages that were.
+void flush(Driver& driver, const MessageView& command, Encoder& to) {
+  const Result<uint64_t> flushed = command.has("channel")
+                                       ? driver.consumer->flush_channel(command.text("channel"))
+                                       : driver.consumer->flush_channels();
+  if (!flushed.ok()) {
+    answer(to, flushed.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").integer(static_cast<int64_t>(*flushed));
+}
+
+// statistics: channel; without one, all together. Gives a map.
+void statistics(Driver& driver, const MessageView& command, Encoder& to) {
+  const Result<ChannelStatistics> got = command.has("channel")
+                                            ? driver.consumer->statistics(command.text("channel"))
+                                            : driver.consumer->statistics();
+  if (!got.ok()) {
+    answer(to, got.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").begin_map();
+  const auto put = [&to](std::string_view name, uint64_t value) {
+    to.key(name).integer(static_cast<int64_t>(value));
+  };
+  put("messages_count", got->messages_count);
+  put("messages_count_per_second", got->messages_count_per_second);
+  put("messages_pending", got->messages_pending);
+  put("messages_max_age", static_cast<uint64_t>(got->messages_max_age.count()));
+  put("channel_full_count", got->channel_full_count);
+  put("channel_full_count_per_second", got->channel_full_count_per_second);
+  put("expired", got->drops.expired);
+  put("flushed", got->drops.flushed);
+  put("on_purpose", got->drops.on_purpose);
+  to.end_map();
+}
+
 struct Command {
   std::string_view name;
   void (*run)(Driver& driver, const MessageView& command, Encoder& to);
@@ -147,6 +201,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"attach", attach}, {"read", read},       {"stop_reading", stop_reading},
     {"send", send},     {"receive", receive}, {"kept", kept},
+    {"set_limits", set_limits},   {"new_channel", new_channel},
+    {"flush", flush},             {"statistics", statistics},
 };
 
 // ---- frames: a length of four bytes, the highest first, and so many bytes of MessagePack ----------

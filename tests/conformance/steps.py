@@ -7,7 +7,7 @@ is given the case as it runs, who does it, the rest of the line, and what is exp
 import re
 from dataclasses import dataclass, field
 
-from support.waiting import SLOWNESS
+from support.waiting import SLOWNESS, DeadlinePassed, wait_until
 
 PATIENCE = 10 * SLOWNESS  # seconds to wait for what must come
 LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+) ?(?P<rest>.*?)(?: -> (?P<expected>.*))?$")
@@ -52,7 +52,7 @@ class Running:
     def value(self, text, **more):
         """A message, or any other literal of a step."""
         text = re.sub(r"\$(\w+)", r"\1", text)
-        known = {"text": lambda size: "x" * size, "octets": lambda size: b"\xff" * size}
+        known = {"text": lambda size: "x" * size, "octets": lambda size: b"\xff" * size, "range": range}
         return eval(text, {"__builtins__": {}}, {**known, **self.names, **more})  # pylint: disable=eval-used
 
     def channel(self, text):
@@ -164,6 +164,64 @@ def drain(running, who, rest, expected):
     assert all(numbers == sorted(numbers) for numbers in got.values()), got
 
 
+def limit(running, who, rest, expected):
+    """limit GLOB [capacity=N] [expiry=S]"""
+    glob, *limits = rest.split()
+    said = dict(one.split("=") for one in limits)
+    answer = running.driver(who).ask("set_limits", glob=glob, capacity=int(said.get("capacity", 0)),
+                                     expiry=int(float(said.get("expiry", 0)) * 1000))
+    check(answer, expected, running)
+
+
+def new_channel(running, who, rest, expected):
+    """new_channel PREFIX -> $name"""
+    check(running.driver(who).ask("new_channel", prefix=rest), expected, running)
+
+
+def differs(running, _who, rest, _expected):
+    """differs $one $other"""
+    one, other = map(running.channel, rest.split())
+    assert one != other and len(one) >= 20
+
+
+def ends(running, who, rest, _expected):
+    """ends CHANNEL: waits until a send on it says that its reader is gone"""
+    channel = running.channel(rest)
+    wait_until(lambda: running.driver(who).ask("send", channel=channel, fields={}, wait=0, change=False)
+               == {"error": "reader gone"}, f"{channel} ends")
+
+
+def soon(running, who, rest, _expected):
+    """soon N CHANNEL MESSAGE: it is among the next N received"""
+    number, channel, message = rest.split(" ", 2)
+    wanted = typed({"ok": True, "channel": running.channel(channel), "fields": running.value(message)})
+    got = [typed(running.driver(who).receive(PATIENCE)) for _ in range(int(number))]
+    assert wanted in got, got
+
+
+def flush(running, who, rest, expected):
+    """flush [CHANNEL] [-> N]"""
+    keys = {"channel": running.channel(rest)} if rest else {}
+    answer = running.driver(who).ask("flush", **keys)
+    assert answer.get("ok") and (expected is None or answer["value"] == int(expected)), answer
+
+
+def counted(running, who, rest, expected):
+    """counted CHANNEL|all -> {name: number, …}, waited for"""
+    keys = {} if rest == "all" else {"channel": running.channel(rest)}
+    wanted = running.value(expected)
+    seen = {}
+
+    def come_true():
+        seen.update(running.driver(who).ask("statistics", **keys)["value"])
+        return all(seen[name] in number if isinstance(number, range) else seen[name] == number
+                   for name, number in wanted.items())
+    try:
+        wait_until(come_true, str(wanted), 5)
+    except DeadlinePassed as late:
+        raise AssertionError(f"{late}; instead {seen}") from None
+
+
 def begin(running, who, rest, _expected):
     """begin receive | begin send CHANNEL MESSAGE within S"""
     verb, _, rest = rest.partition(" ")
@@ -194,7 +252,8 @@ def killed(running, who, _rest, _expected):
 
 
 STEPS = {step.__name__: step for step in
-         (read, stop_reading, send, receive, keep, kept, drain, begin, asleep, end, killed)}
+         (read, stop_reading, send, receive, keep, kept, drain, soon, limit, new_channel, differs, ends, flush,
+          counted, begin, asleep, end, killed)}
 
 
 def run(case, running):

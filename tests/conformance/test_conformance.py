@@ -17,7 +17,9 @@ CASES = [case for document in sorted(HERE.glob("*.md")) if document.name != "REA
 @pytest.fixture(name="gateway", scope="module")
 def running_gateway():
     """One for all cases; at the end nothing of it may be left."""
-    with Gateway(workers=1, demo=0) as gateway:
+    options = ["--channel", "given.three capacity=3", "--channel", "given.* expiry=0.2",
+               "--channel", "given.three capacity=9"]
+    with Gateway(*options, workers=1, demo=0) as gateway:
         yield gateway
 
 

@@ -133,9 +133,7 @@ struct Stage {
     helper.on_death(earlier);
     static_cast<void>(helper.advance());
     for (int round = 0; round < 2; ++round) {
-      // Names stay for ever: after a few lives the table is full, and others have made theirs.
-      const std::string made = "made." + std::to_string((lives + round) % 6);
-      const uint32_t own = me.layer.channels().open(made).value();
+      const uint32_t own = make_channels(me, round);
       me.layer.start_reading(channel);
       me.layer.start_reading(own);
       while (auto delivery = me.layer.try_receive()) {
@@ -159,6 +157,26 @@ struct Stage {
       // Until no worker has room: then the sender takes its own bits away.
       for (int i = 0; i < 20; ++i) static_cast<void>(say(me, "one that somebody hears"));
     }
+  }
+
+  // More names than there is room for: those nobody uses any more make way. Gives the last one.
+  uint32_t make_channels(Member& me, int round) {
+    ChannelTable& channels = me.layer.channels();
+    const std::string name = "made." + std::to_string(lives) + "." + std::to_string(round) + ".";
+    static_cast<void>(channels.rules().set("made.*", {50, std::chrono::seconds(60)}));
+    const auto inbox = channels.make_inbox_channel("to!" + std::to_string(round), me.layer.me());
+    if (inbox.ok() && round == 0) channels.end_inbox_channel(*inbox, me.layer.me());
+    uint32_t last = kNoChannel;
+    for (uint32_t i = 0; i <= world.segment().geometry().channels; ++i) {
+      for (uint32_t c = 0; c < world.segment().geometry().channels; ++c) {
+        ChannelRecord& record = *world.segment().channel(c);  // as if time had passed
+        record.touched_ms = 0;
+        record.longest_expiry_ms = 0;
+        for (Word& sample : record.sent_by_second) sample = 0;
+      }
+      last = channels.open_now(name + std::to_string(i)).value().index;
+    }
+    return last;
   }
 
   // The worker goes on with its life; then everything of the dead must have come to rest.

@@ -278,6 +278,9 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
       {"--channel", "a capacity=1 capacity=2", "channel a capacity=1 capacity=2 must be a channel name or glob, then capacity=N, expiry=SECONDS, each at most once (from the command line)"},
       {"--channel", "a expiry=0", "channel a expiry=0 must be expiry=seconds from 0.01 to 86400 (from the command line)"},
       {"--channel", "a expiry=1e9", "channel a expiry=1e9 must be expiry=seconds from 0.01 to 86400 (from the command line)"},
+      {"--drop-share", "1.5", "drop-share 1.5 must be a number from 0 to 1 (from the command line)"},
+      {"--drop-share", "nan", "drop-share nan must be a number from 0 to 1 (from the command line)"},
+      {"--drop-share", "", "drop-share  must be a number from 0 to 1 (from the command line)"},
       {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {

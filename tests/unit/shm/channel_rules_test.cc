@@ -1,12 +1,14 @@
 // tests/unit/shm/channel_rules_test.cc -- capacity and expiry by name: for all, for good, through deaths.
 #include "shm/channel_rules.h"
 
-#include <doctest/doctest.h>
 #include <sys/wait.h>
 
 #include <thread>
 
 #include "tests/support/shm_world.h"
+// After ours: result.h has a CHECK too, and from here on doctest's is meant.
+#undef CHECK
+#include <doctest/doctest.h>
 
 namespace {
 

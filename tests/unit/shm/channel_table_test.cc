@@ -40,7 +40,7 @@ TEST_CASE("a new channel has its capacity, within the cells there are, and its e
 
   CHECK(record.capacity.load() == b.segment.geometry().channel_cells);
   CHECK(record.expiry_ms.load() == 60'000);
-  CHECK((record.truth.load() & 0xffff) == static_cast<uint64_t>(ChannelState::kLive));
+  CHECK((record.truth.load() & 0xffff) == static_cast<uint64_t>(ChannelState::kKept));
 }
 
 TEST_CASE("names that are none, or that are addresses, are refused") {
@@ -96,7 +96,7 @@ TEST_CASE("processes that open the same names at once agree on every one") {
   CHECK(channels.size() == count);
 }
 
-TEST_CASE("a directory scribbled on gives errors, not a wild read") {
+TEST_CASE("a directory scribbled on loses names, and leads to no wild read") {
   Bench b;
   static_cast<void>(b.one.open("a").value());
   for (uint32_t i = 0; i < b.segment.directory_size(); ++i) {
@@ -104,7 +104,7 @@ TEST_CASE("a directory scribbled on gives errors, not a wild read") {
   }
 
   CHECK_FALSE(b.one.find("a"));
-  CHECK(b.one.open("b").error() == Error::kChannelTableFull);
+  CHECK(b.one.find("b") == b.one.open("b").value());  // what leads nowhere is written over
   b.segment.channel(0)->name_length = 0xffffffff;
   CHECK(b.one.name_of(0).size() <= kMaxNameBytes);
 }

@@ -25,8 +25,8 @@ TEST_CASE("a stamp is generation 40, owner 16, state 8 bits") {
   CHECK(Stamp::of(0xffffffffff, 1, BlockState::kOwned).next(2, BlockState::kQueued).generation() == 0);
 }
 
-TEST_CASE("records lie as version 2 of the layout has them") {
-  CHECK(kLayoutVersion == 2);
+TEST_CASE("records lie as version 3 of the layout has them") {
+  CHECK(kLayoutVersion == 3);
   CHECK(offsetof(Envelope, queue) == 8);
   CHECK(offsetof(Envelope, next) == 12);
   CHECK(offsetof(Envelope, head) == 16);
@@ -41,9 +41,9 @@ TEST_CASE("records lie as version 2 of the layout has them") {
   CHECK(offsetof(PayloadHeader, answered_generation) == 56);
   CHECK(offsetof(ProcessRecord, doorbell) == 64);
   CHECK(offsetof(ProcessRecord, used_blocks) == 128);
-  CHECK(offsetof(ChannelRecord, name) == 24);
-  CHECK(offsetof(ChannelRecord, readers) == 5 * kLine);
-  CHECK(offsetof(ChannelRecord, ends) == 9 * kLine);
+  CHECK(offsetof(ChannelRecord, name) == 40);
+  CHECK(offsetof(ChannelRecord, readers) == 6 * kLine);
+  CHECK(offsetof(ChannelRecord, ends) == 10 * kLine);
   CHECK(offsetof(ConnectionRecord, head) == 64);
   CHECK(offsetof(ConnectionRecord, cells) == 128);
   CHECK(offsetof(GroupRecord, name) == 16);
@@ -56,7 +56,7 @@ TEST_CASE("the tables follow each other on whole lines and end with the segment"
   const Geometry g = small_geometry();
   const Offsets o = offsets_of(g);
 
-  const uint64_t starts[] = {o.processes, o.inbox_ends, o.inbox_cells, o.directory,  o.channels,
+  const uint64_t starts[] = {o.processes, o.inbox_ends, o.inbox_cells, o.rules, o.directory,  o.channels,
                              o.channel_cells, o.ready,  o.connections, o.free_ends,  o.free_cells,
                              o.envelopes,     o.groups, o.group_members, o.total};
   uint64_t last = sizeof(Header) - 1;

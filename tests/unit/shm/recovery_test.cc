@@ -321,7 +321,7 @@ TEST_CASE("a message pushed into the dead inbox at the last moment is not left t
   CHECK(b.world.segment().inbox(reader.index).empty());
 }
 
-TEST_CASE("half-made channels of the dead are finished or freed, and the name can be made again") {
+TEST_CASE("half-made channels of the dead are freed, and the name can be made again") {
   RecoveryBench b;
   const ProcessName dead = b.dies([&](Member& me) {
     REQUIRE(me.layer.channels().open("made").ok());
@@ -334,7 +334,7 @@ TEST_CASE("half-made channels of the dead are finished or freed, and the name ca
 
   const uint32_t made = b.worker.layer.channels().open("made").value();
   CHECK((b.world.segment().channel(made)->truth.load() & 0xffff) ==
-        static_cast<uint64_t>(ChannelState::kLive));
+        static_cast<uint64_t>(ChannelState::kKept));
 }
 
 TEST_CASE("recovery wakes every sleeper that has work, in poll and in the futex") {
