@@ -3,13 +3,14 @@
 
 #include <algorithm>
 
+#include "shm/chain.h"
+
 namespace sluice::shm {
 namespace {
 
 using enum std::memory_order;
 
 constexpr uint32_t kRefillBatch = 32;  // blocks taken from the free queue at once
-constexpr uint32_t kMaxLinks = 64;     // of one chain: four times what the largest message needs
 
 }  // namespace
 
@@ -121,52 +122,23 @@ void BlockPool::give_back(BlockIndex block) noexcept {
 }
 
 void BlockPool::free(BlockIndex block) noexcept {
-  Envelope* head = segment_.envelope(block);
+  const Envelope* head = segment_.envelope(block);
   if (head == nullptr) return;
-  if (head->next.load(relaxed) != 0) free_links(block, *head);  // ours: who linked it pushed it
+  if (head->next.load(relaxed) != 0) free_links(block);  // ours: who linked it pushed it
   give_back(block);
 }
 
-void BlockPool::free_links(BlockIndex block, Envelope& head) noexcept {
-  std::array<BlockIndex, kMaxLinks> links;
-  uint32_t count = 0;
-  for (BlockIndex link = head.next.load(acquire); link != 0 && count < kMaxLinks; ++count) {
-    const Envelope* envelope = segment_.envelope(link - 1);
-    if (envelope == nullptr || envelope->head.load(relaxed) != block) break;
-    if (Stamp{envelope->stamp.load(acquire)}.state() != BlockState::kLinked) break;
-    links[count] = link - 1;
-    link = envelope->next.load(relaxed);
-  }
-  // The last link first, the head last: killed in between, all that is left hangs from the head.
-  while (count > 0) {
-    Envelope* envelope = segment_.envelope(links[--count]);
-    const Stamp stamp{envelope->stamp.load(acquire)};
-    if (stamp.state() != BlockState::kLinked) break;
-    uint64_t expected = stamp.word;
-    if (!envelope->stamp.compare_exchange_strong(expected, stamp.next(me_, BlockState::kOwned).word,
-                                                 acq_rel, relaxed)) {
-      break;
-    }
-    CRASH_POINT(link_taken);  // ours by stamp, of no queue: recovery frees it
-    envelope->next.store(0, relaxed);  // ours now
-    if (!is_own(links[count]) || came_back(links[count])) give_back(links[count]);
-    CRASH_POINT(link_freed);
-  }
-  head.next.store(0, relaxed);  // ours
+void BlockPool::free_links(BlockIndex block) noexcept {
+  const auto find = [this](BlockIndex b) { return segment_.envelope(b); };
+  free_chain_links(find, block, me_, [this](BlockIndex link) {
+    if (!is_own(link) || came_back(link)) give_back(link);
+  });
 }
 
 void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) {
-  Envelope* envelope = segment_.envelope(link);
-  Envelope* before = segment_.envelope(last);
-  CHECK(envelope != nullptr && before != nullptr);
+  CHECK(segment_.envelope(link) != nullptr && segment_.envelope(last) != nullptr);
   chains_[head].push_back(link);
-  envelope->head.store(head, relaxed);  // relaxed: the stamp below publishes these
-  envelope->next.store(0, relaxed);
-  envelope->queue.store(queue_id(QueueKind::kNone, 0), relaxed);  // no message of its own: recovery
-  before->next.store(link + 1, relaxed);
-  CRASH_POINT(link_named);  // in hand and named: recovery frees it as what it is, owned by the dead
-  const Stamp stamp{envelope->stamp.load(relaxed)};  // ours
-  envelope->stamp.store(stamp.next(me_, BlockState::kLinked).word, release);
+  link_block([this](BlockIndex b) { return segment_.envelope(b); }, head, last, link, me_);
   went_out(link);  // whoever frees the chain gives it back
 }
 

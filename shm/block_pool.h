@@ -56,7 +56,7 @@ class BlockPool {
 
  private:
   [[nodiscard]] BlockIndex claim_or_none(size_t bytes) noexcept;
-  void free_links(BlockIndex block, Envelope& head) noexcept;
+  void free_links(BlockIndex block) noexcept;
   void give_back(BlockIndex block) noexcept;  // one block, owned by us
   enum class Where : uint8_t { kUnused, kStock, kHands, kOut, kSetAside };
   struct Home {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "shm/chain.h"
 #include "shm/channel_layer.h"
 
 namespace sluice::shm {
@@ -167,11 +168,10 @@ bool ChannelLayer::gather(Taken& taken, std::span<const std::byte> first) noexce
   }
   taken.gathered.reserve(length);
   taken.gathered.assign(first.begin(), first.end());
-  BlockIndex link = segment_.envelope(taken.block)->next.load(acquire);
+  const auto find = [this](BlockIndex block) { return segment_.envelope(block); };
+  BlockIndex link = find(taken.block)->next.load(relaxed);  // ours
   while (taken.gathered.size() < length) {
-    const Envelope* envelope = link == 0 ? nullptr : segment_.envelope(link - 1);
-    if (envelope == nullptr || envelope->head.load(relaxed) != taken.block ||
-        Stamp{envelope->stamp.load(acquire)}.state() != BlockState::kLinked) {
+    if (link == 0 || !stamp_of_link(find, taken.block, link - 1)) {
       ++drops_.corrupt;
       return false;
     }
@@ -183,7 +183,7 @@ bool ChannelLayer::gather(Taken& taken, std::span<const std::byte> first) noexce
     const size_t wanted = std::min(piece.size(), length - taken.gathered.size());
     taken.gathered.insert(taken.gathered.end(), piece.begin(),
                           piece.begin() + static_cast<std::ptrdiff_t>(wanted));
-    link = envelope->next.load(relaxed);
+    link = find(link - 1)->next.load(relaxed);
   }
   if (!is_intact(taken)) {
     ++drops_.corrupt;

@@ -188,6 +188,56 @@ MUTANTS = {
         "    if (!looks_empty(p, queue)) set_ready(p, queue);\n",
         "",
     ),
+    # -- chains
+    "a_link_is_named_last": (
+        "shm/chain.h",
+        "  find(last)->next.store(link + 1, relaxed);\n"
+        "  CRASH_POINT(link_named);  // in hand and named: recovery frees it as what it is, owned by the dead\n"
+        "  const Stamp stamp{envelope->stamp.load(relaxed)};  // ours\n"
+        "  envelope->stamp.store(stamp.next(me, BlockState::kLinked).word, release);  // [S] K1\n",
+        "  const Stamp stamp{envelope->stamp.load(relaxed)};\n"
+        "  envelope->stamp.store(stamp.next(me, BlockState::kLinked).word, release);\n"
+        "  find(last)->next.store(link + 1, relaxed);\n",
+    ),
+    "the_head_is_asked_before_the_stamp": (
+        "shm/chain.h",
+        "  const Stamp stamp{envelope->stamp.load(acquire)};  // [S] K2: before the head\n"
+        "  if (stamp.state() != BlockState::kLinked) return std::nullopt;\n"
+        "  if (envelope->head.load(relaxed) != head) return std::nullopt;\n",
+        "  if (envelope->head.load(relaxed) != head) return std::nullopt;\n"
+        "  const Stamp stamp{envelope->stamp.load(acquire)};\n"
+        "  if (stamp.state() != BlockState::kLinked) return std::nullopt;\n",
+    ),
+    "the_first_link_is_freed_first": (
+        "shm/chain.h",
+        "  while (count > 0) {  // K3\n    const Link& link = links[--count];\n",
+        "  for (uint32_t i = 0; i < count; ++i) {\n    const Link& link = links[i];\n",
+    ),
+    "the_head_is_let_go_first": (
+        "shm/chain.h",
+        "  while (count > 0) {  // K3\n",
+        "  find(head)->next.store(0, relaxed);\n  while (count > 0) {\n",
+    ),
+    "relaxed_stamp_of_a_link": (
+        "shm/chain.h",
+        "envelope->stamp.store(stamp.next(me, BlockState::kLinked).word, release);  // [S] K1",
+        "envelope->stamp.store(stamp.next(me, BlockState::kLinked).word, relaxed);",
+    ),
+    "relaxed_look_at_a_link": (
+        "shm/chain.h",
+        "const Stamp stamp{envelope->stamp.load(acquire)};  // [S] K2",
+        "const Stamp stamp{envelope->stamp.load(relaxed)};  // K2",
+    ),
+    "recovery_does_not_settle_the_head": (
+        "shm/sweep.h",
+        "    queues.settle(from);  // Q5: it may have taken this and died before moving head on\n",
+        "",
+    ),
+    "recovery_takes_what_is_published": (
+        "shm/sweep.h",
+        "  if (!queues.holds(from, block)) return take();  // never published\n",
+        "  queues.holds(from, block);\n  return take();\n",
+    ),
 }
 
 

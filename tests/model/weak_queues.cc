@@ -28,7 +28,8 @@ struct Envelopes {
   std::array<Envelope, kBlocks> lines;
   Envelopes() {
     for (uint32_t b = 0; b < kBlocks; ++b) {
-      lines[b] = {Atomic<uint64_t>(kStamps + b), Atomic<uint32_t>(kQueueOf + b)};
+      lines[b] = {Atomic<uint64_t>(kStamps + b), Atomic<uint32_t>(kQueueOf + b),
+                  Atomic<uint32_t>(kNext + b), Atomic<uint32_t>(kHeadOf + b)};
     }
   }
 };
@@ -52,6 +53,15 @@ void note_stamp(State& state, const Write& write) {
   const Stamp before{write.before};
   const Stamp after{write.after};
   const ProcessState& me = state.processes[write.process];
+  if (after.state() == BlockState::kLinked) {
+    ghost.linked[block] = static_cast<uint8_t>(state.memory.newest(kHeadOf + block) + 1);
+  } else if (before.state() == BlockState::kLinked) {
+    const Stamp head{state.memory.newest(kStamps + ghost.linked[block] - 1u)};
+    if (head.state() != BlockState::kOwned || head.owner() != name_of(write.process)) {
+      return violate("took a link of somebody else's chain");
+    }
+    ghost.linked[block] = 0;
+  }
   if (write.plain) {
     if (ghost.published[block] != 0) return violate("stamped a block that waits in a queue");
     if (before.owner() != name_of(write.process))
@@ -166,7 +176,7 @@ bool withdraw(Process& p, BlockIndex block) {
   });
 }
 
-uint64_t recover(Process& p, uint32_t dead) {
+uint64_t recover(Process& p, uint32_t dead, void (*then)(Process&, BlockIndex)) {
   uint64_t taken = 0;
   Gathered queues;
   for (BlockIndex block = 0; block < kBlocks; ++block) {
@@ -180,6 +190,7 @@ uint64_t recover(Process& p, uint32_t dead) {
     });
     queues.unpack(result);
     taken |= result >> 32 << block;
+    if (result >> 32 != 0 && then != nullptr) then(p, block);
   }
   return taken;
 }
@@ -201,12 +212,30 @@ void note_queues(State& state, const Write& write) {
   }
 }
 
+// The head is published or in somebody's hands, and the chain leads from it to the link.
+static bool hangs_from_its_head(State& state, BlockIndex link) {
+  const auto& ghost = state.ghost<QueuesGhost>();
+  const BlockIndex head = ghost.linked[link] - 1u;
+  if (ghost.published[head] == 0 && Stamp{state.memory.newest(kStamps + head)}.state() != BlockState::kOwned) {
+    return false;
+  }
+  uint64_t next = state.memory.newest(kNext + head);
+  for (uint32_t i = 0; i < kBlocks && next != 0 && next != link + 1; ++i) {
+    next = state.memory.newest(kNext + static_cast<uint32_t>(next) - 1);
+  }
+  return next == link + 1;
+}
+
 void look_at_queues(State& state) {
   auto& ghost = state.ghost<QueuesGhost>();
   uint32_t free_blocks = 0;
   for (BlockIndex block = 0; block < kBlocks; ++block) {
     const Stamp stamp{state.memory.newest(kStamps + block)};
     if (stamp.word == 0 || ghost.published[block] != 0) continue;
+    if (stamp.state() == BlockState::kLinked) {
+      if (!hangs_from_its_head(state, block)) return violate("a link hangs from nothing");
+      continue;
+    }
     if (stamp.state() != BlockState::kOwned) return violate("a block is queued in no queue");
     if (state.processes[stamp.owner() - 1u].dead)
       return violate("a block is in the hands of the dead");

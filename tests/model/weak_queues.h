@@ -18,11 +18,16 @@ inline constexpr uint32_t kStamps = kCellWords + kCells * kQueues;
 inline constexpr uint32_t kQueueOf = kStamps + kBlocks;
 inline constexpr uint32_t kPayload = kQueueOf + kBlocks;
 inline constexpr uint32_t kMoreWords = kPayload + kBlocks;
+inline constexpr uint32_t kNext = kMoreWords;  // of blocks that are chained: the chains' model alone
+inline constexpr uint32_t kHeadOf = kNext + kBlocks;
+inline constexpr uint32_t kChainWords = kHeadOf + kBlocks;
 
 // A block's line, by the names it has in shm/block_layout.h.
 struct Envelope {
   Atomic<uint64_t> stamp;
   Atomic<uint32_t> queue;
+  Atomic<uint32_t> next;
+  Atomic<uint32_t> head;
 };
 struct Stamps {
   [[nodiscard]] Atomic<uint64_t>* stamp(shm::BlockIndex block) const noexcept;
@@ -38,14 +43,16 @@ struct QueuesGhost {
   std::array<std::array<uint8_t, 6>, kQueues> order{};
   std::array<uint8_t, kQueues> waiting{};  // messages in `order`
   std::array<uint8_t, kProcesses> pushes{};
+  std::array<uint8_t, kBlocks> linked{};     // its chain's head + 1, or 0
 };
 
 // Operations, one step of a program each.
 bool push(Process& p, uint32_t queue, shm::BlockIndex block);  // writes the payload; false: full
 shm::BlockIndex pop(Process& p, uint32_t queue);               // reads the payload; kNoBlock: empty
 bool withdraw(Process& p, shm::BlockIndex block);  // the push of ours that stands there now
-// Takes back what the dead held, as Recovery::sweep() does. A bit for each block taken.
-uint64_t recover(Process& p, uint32_t dead);
+// Takes back what the dead held, as Recovery::sweep() does, and does `then` with each block at once. A
+// bit for each block taken.
+uint64_t recover(Process& p, uint32_t dead, void (*then)(Process&, shm::BlockIndex) = nullptr);
 
 constexpr shm::ProcessIndex name_of(uint32_t process) {
   return static_cast<shm::ProcessIndex>(process + 1);

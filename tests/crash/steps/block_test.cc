@@ -89,6 +89,32 @@ TEST_CASE("giving back a block or a chain is killed and frozen at each of its in
   try_all({own, freeing("another's block", kBytes), freeing("another's chain", kChained)});
 }
 
+// A chain whose reader died when it had freed the link: recovery has the head, which still names a block
+// that its sender may use in another chain by now.
+TEST_CASE("a chain that the dead had freed in part takes no link out of a living sender's new chain") {
+  Scene scene;
+  scene.name = "free a chain whose link went home before";
+  scene.set = [](Stage& stage) {
+    const std::string name = stage.name_message('w', kChained, false);
+    Stage::expect(stage.worker.send(stage.channel, stage.bytes_of(name)).ok(), "cannot send");
+  };
+  scene.ready = [](Stage& stage, Member& me) {
+    me.layer.start_reading(stage.channel);
+    stage.delivery = std::move(me.layer.try_receive().value());
+    const BlockIndex link = stage.segment.envelope(stage.delivery.block())->next.load() - 1;
+    Word& stamp = stage.segment.envelope(link)->stamp;
+    stamp = Stamp{stamp.load()}.next(stage.victim.index, BlockState::kOwned).word;
+    me.layer.free_block(link);
+  };
+  scene.operate = [](Stage& stage, Member&, Report&) { stage.delivery.release(); };
+  scene.meanwhile = [](Stage& stage) {
+    stage.drain();
+    stage.worker_sends(2, kChained);  // the link is in one of them
+  };
+
+  try_all({scene});
+}
+
 // The others send chains too.
 void chain_meanwhile(Stage& stage) {
   stage.drain();
