@@ -253,6 +253,7 @@ void Workers::on_ready(Process& process) noexcept {
   show_arena(process.name);
   process.ready = true;
   if (process.leaving) return;
+  send(process, about(AttachWord::kAttached, process.name));
   process.deadline->stop();
   Post& post = *process.post;
   log_event(LogLevel::kInfo, "worker_ready", {{"worker", post.number}, {"pid", process.pid}});

@@ -14,7 +14,7 @@
 //                                     for as long as an attach may take: then the gateway hangs up
 //   gateway -> worker    Arena + 1 descriptor, unasked, for each process that attaches
 //   gateway -> worker    ArenaGone
-//   worker  -> gateway   Mapped       once: its arena is mapped and it accepts; the gateway seals the arena
+//   worker  -> gateway   Mapped       once: its arena is mapped; the gateway seals it, then says Attached: accept
 //   gateway -> worker    Drain, Quit, AcceptFrom, StopAcceptFrom
 //   worker  -> gateway   Damaged      the segment's header is not as it was made
 //   gateway -> any       Refused      then the gateway hangs up

@@ -59,19 +59,22 @@ void free_chain_links(Envelopes find, BlockIndex head, ProcessIndex me,
     BlockIndex block;
     Stamp stamp;
   };
+  auto* const first = find(head);
+  if (first == nullptr) return;
   std::array<Link, kMaxLinks> links;
   uint32_t count = 0;
-  for (BlockIndex next = find(head)->next.load(relaxed); next != 0 && count < kMaxLinks; ++count) {
+  for (BlockIndex next = first->next.load(relaxed); next != 0 && count < kMaxLinks; ++count) {
     const std::optional<Stamp> stamp = stamp_of_link(find, head, next - 1);
     if (!stamp) break;
     links[count] = {next - 1, *stamp};
-    next = find(next - 1)->next.load(relaxed);
+    const auto* envelope = find(next - 1);
+    next = envelope == nullptr ? 0 : envelope->next.load(relaxed);
   }
   while (count > 0) {  // K3
     const Link& link = links[--count];
     auto* envelope = find(link.block);
     uint64_t expected = link.stamp.word;
-    if (!envelope->stamp.compare_exchange_strong(
+    if (envelope == nullptr || !envelope->stamp.compare_exchange_strong(
             expected, link.stamp.next(me, BlockState::kOwned).word, acq_rel, relaxed)) {
       continue;  // scribbled: only who has the head takes its links
     }
@@ -80,7 +83,7 @@ void free_chain_links(Envelopes find, BlockIndex head, ProcessIndex me,
     give_back(link.block);
     CRASH_POINT(link_freed);
   }
-  find(head)->next.store(0, relaxed);  // ours
+  first->next.store(0, relaxed);  // ours
 }
 
 }  // namespace sluice::shm

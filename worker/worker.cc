@@ -86,6 +86,7 @@ class Worker {
   void set_timers() noexcept;
   void on_master_packets() noexcept;
   void take_orders() noexcept;
+  void accept_from_ours() noexcept;
   [[nodiscard]] bool has_broken_queue() noexcept;
   void look_for_damage() noexcept;
   void leave(const char* why, uint16_t close_code = close_code::kGoingAway) noexcept;
@@ -146,9 +147,6 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
   watch();
   for (const InheritedListener& listener : inheritance.listeners) {
     acceptors_.push_back(std::make_unique<Acceptor>(loop, connections_, listener));
-    if (listener.mine && !acceptors_.back()->start()) {
-      throw std::system_error(EINVAL, std::generic_category(), "polling a listener");
-    }
   }
 }
 
@@ -281,6 +279,7 @@ void Worker::take_orders() noexcept {
       case shm::AttachWord::kArenaGone:
         arenas_.retire({static_cast<shm::ProcessIndex>(packet.process), packet.incarnation});
         break;
+      case shm::AttachWord::kAttached: accept_from_ours(); break;
       case shm::AttachWord::kDrain:
         place_.given_up = packet.number == close_code::kServiceRestart;
         leave("told to", packet.number == 0 ? close_code::kGoingAway : static_cast<uint16_t>(packet.number));
@@ -294,6 +293,17 @@ void Worker::take_orders() noexcept {
         break;
       default: log_event(LogLevel::kWarning, "unknown_order", {{"word", static_cast<uint32_t>(packet.word)}});
     }
+  }
+}
+
+// Not before the master said that our arena is sealed: a consumer that asks for it earlier is given none,
+// and could not read what we send.
+void Worker::accept_from_ours() noexcept {
+  if (!accepts_ || place_.draining) return;
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
+    if (!inheritance_.listeners[i].mine || acceptors_[i]->start()) continue;
+    log_event(LogLevel::kError, "listener_not_polled", {{"listener", i}});
+    leave("cannot accept");
   }
 }
 

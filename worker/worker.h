@@ -15,7 +15,7 @@ namespace sluice {
 // A socket to accept from. The master owns the descriptors; a worker inherits all and polls `mine`.
 struct InheritedListener {
   int fd = -1;
-  bool mine = false;      // polled from the start; others when the master says AcceptFrom
+  bool mine = false;      // polled when the master says Attached; others when it says AcceptFrom
   bool unix_socket = false;
   std::string host;       // what META's SERVER_NAME and SERVER_PORT say when Host is absent
   uint16_t port = 0;

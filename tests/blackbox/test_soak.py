@@ -21,7 +21,8 @@ from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
 SECONDS = float(os.environ.get("SLUICE_TEST_SOAK_SECONDS", "12"))
-LOST = (Closed, ConnectionError, TimeoutError)
+LOST = (Closed, ConnectionError)
+PATIENCE = 30  # seconds for an answer; a longer wait is a failure, not a loss
 
 
 class Load:
@@ -31,6 +32,14 @@ class Load:
         self.gateway, self.over = gateway, over  # an event: the test has done what it wants to do
         self.good, self.cut, self.missing, self.wrong = 0, 0, 0, []
         self.statuses = {}
+        self.failure = None
+
+    def run(self, kind):
+        """The load of one kind; what ends it early is kept: an answer that never came, for one."""
+        try:
+            getattr(self, kind)()
+        except Exception as failure:  # pylint: disable=broad-exception-caught
+            self.failure = failure
 
     def fresh_requests(self):
         """A connection for each request, as curl does."""
@@ -38,7 +47,8 @@ class Load:
         while not self.over.is_set():
             number += 1
             try:
-                response = self.gateway.get(f"/echo?{number}")
+                with self.gateway.connect(PATIENCE) as client:
+                    response = client.exchange("GET", f"/echo?{number}")
             except LOST:
                 self.cut += 1
                 continue
@@ -54,7 +64,7 @@ class Load:
         while not self.over.is_set():
             number += 1
             try:
-                client = client or self.gateway.connect()
+                client = client or self.gateway.connect(PATIENCE)
                 response = client.exchange("POST", "/echo", body=b"%d" % number * 100)
             except LOST:
                 self.cut += 1
@@ -74,7 +84,11 @@ class Load:
         while not self.over.is_set():
             try:
                 if websocket is None:
-                    websocket, came = WebSocket.opened(self.gateway, timeout=5), sent
+                    websocket, came = WebSocket(self.gateway, "/ws", timeout=PATIENCE), sent
+                    if websocket.response.status != 101:  # the connect was in the hands of the dead
+                        self.statuses[websocket.response.status] = self.statuses.get(websocket.response.status, 0) + 1
+                        websocket = None
+                        continue
                 for _ in range(2):
                     sent += 1
                     websocket.send_text(str(sent))
@@ -106,8 +120,12 @@ def start_wrk(gateway):
 def wait_progress(loads):
     """Waits until every load has come on by a part of what it does in the whole time."""
     marks = {name: load.good + int(15 * SECONDS) for name, load in loads.items()}
-    wait_until(lambda: all(load.good >= marks[name] for name, load in loads.items()),
+    wait_until(lambda: any(load.failure for load in loads.values()) or
+               all(load.good >= marks[name] for name, load in loads.items()),
                "every load comes on", SECONDS + 30)
+    for load in loads.values():
+        if load.failure:
+            raise load.failure
 
 
 def test_a_mixed_load_loses_only_what_it_may_while_processes_are_killed():
@@ -117,7 +135,7 @@ def test_a_mixed_load_loses_only_what_it_may_while_processes_are_killed():
         loads = {name: Load(gateway, over) for name in ("fresh_requests", "kept_requests", "messages")}
         wrk = start_wrk(gateway)
         on_the_way_out.callback(wrk.kill)
-        threads = [threading.Thread(target=getattr(load, name), name=name) for name, load in loads.items()]
+        threads = [threading.Thread(target=load.run, args=(name,), name=name) for name, load in loads.items()]
         for thread in threads:
             thread.start()
 
@@ -165,7 +183,7 @@ def test_consumers_and_workers_killed_at_random_cost_no_client_more_than_what_th
         end = time.monotonic() + SECONDS
         kinds = ["fresh_requests", "kept_requests", "messages", "messages"]
         loads = [Load(gateway, over) for _ in kinds]
-        threads = [threading.Thread(target=getattr(load, kind)) for load, kind in zip(loads, kinds)]
+        threads = [threading.Thread(target=load.run, args=(kind,)) for load, kind in zip(loads, kinds)]
         for thread in threads:
             thread.start()
 
@@ -190,6 +208,8 @@ def test_consumers_and_workers_killed_at_random_cost_no_client_more_than_what_th
 
         for kind, load in zip(kinds, loads):
             print(kind, load.good, "good", load.cut, "cut", load.missing, "missing", load.statuses, killed)
+            if load.failure:
+                raise load.failure
             assert not load.wrong
             assert load.good > 0
             assert set(load.statuses) <= {200, 502}, f"{kind}: {load.statuses}"

@@ -21,7 +21,7 @@ namespace {
 
 struct Done {
   std::atomic<int> pid, starts, drained, accept_from, stop_accept_from, arenas;
-  std::atomic<bool> ok;
+  std::atomic<bool> ok, attached, sealed;
 };
 struct Shared {
   std::array<Done, 4> workers;
@@ -60,13 +60,15 @@ FakeWorkers::FakeWorkers() {
     for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas})
       *number = 0;
     done.accept_from = done.stop_accept_from = -1;
-    done.ok = false;
+    done.ok = done.attached = done.sealed = false;
   }
   shared().hold_starts = shared().die_at_start = shared().ignore_orders = false;
 }
 pid_t FakeWorkers::pid(uint32_t number) const { return shared().workers[number].pid; }
 int FakeWorkers::starts(uint32_t number) const { return shared().workers[number].starts; }
 bool FakeWorkers::ok(uint32_t number) const { return shared().workers[number].ok; }
+bool FakeWorkers::attached(uint32_t number) const { return shared().workers[number].attached; }
+bool FakeWorkers::sealed_by_then(uint32_t number) const { return shared().workers[number].sealed; }
 bool FakeWorkers::drained(uint32_t number) const { return shared().workers[number].drained > 0; }
 int FakeWorkers::last_accept_from(uint32_t number) const {
   return shared().workers[number].accept_from;
@@ -105,6 +107,10 @@ int run_worker(Inheritance inheritance) {
     if (!order.ok()) return 0;
     const auto number = static_cast<int>(order->packet.number);
     if (order->packet.word == AttachWord::kArena && order->fds.size() == 1) ++done.arenas;
+    if (order->packet.word == AttachWord::kAttached) {
+      done.sealed = shm::is_sealed_against_writers(inheritance.own_arena);
+      done.attached = true;
+    }
     if (all.ignore_orders) continue;
     if (order->packet.word == AttachWord::kAcceptFrom) done.accept_from = number;
     if (order->packet.word == AttachWord::kStopAcceptFrom) done.stop_accept_from = number;

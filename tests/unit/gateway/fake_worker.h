@@ -16,6 +16,8 @@ class FakeWorkers {
   [[nodiscard]] pid_t pid(uint32_t number) const;   // the last one that accepts
   [[nodiscard]] int starts(uint32_t number) const;  // that came to accept
   [[nodiscard]] bool ok(uint32_t number) const;     // found all it must have, and nothing else open
+  [[nodiscard]] bool attached(uint32_t number) const;         // was told that it may accept
+  [[nodiscard]] bool sealed_by_then(uint32_t number) const;   // nobody could map its arena for writing any more
   [[nodiscard]] bool drained(uint32_t number) const;          // was told to
   [[nodiscard]] int last_accept_from(uint32_t number) const;  // -1: never told
   [[nodiscard]] int last_stop_accept_from(uint32_t number) const;

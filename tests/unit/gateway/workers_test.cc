@@ -72,6 +72,17 @@ TEST_CASE("every worker is live, has its own sockets, and the gateway is ready o
   CHECK(bench.fake.ok(1));
 }
 
+TEST_CASE("a worker is told to accept when nobody can map its arena for writing any more") {
+  Bench bench(2);
+
+  bench.start();
+
+  for (const uint32_t number : {0, 1}) {
+    CHECK(bench.loop.until([&] { return bench.fake.attached(number); }));
+    CHECK(bench.fake.sealed_by_then(number));
+  }
+}
+
 TEST_CASE("a killed worker is followed at once, in another incarnation") {
   Bench bench(1);
   bench.start();
