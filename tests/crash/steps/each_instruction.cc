@@ -14,7 +14,7 @@
 #include <new>
 #include <optional>
 
-#include "tests/crash/steps/checkpoint.h"
+#include "tests/crash/steps/one_step_calls.h"
 #include "tests/crash/steps/shared_image.h"
 #include "tests/crash/steps/stepped_process.h"
 
@@ -38,9 +38,9 @@ class Trial {
     if (memory == MAP_FAILED) std::abort();
     report_ = new (memory) Report{};
     scene.set(stage_);
-    malloc_trim(0);  // what is free is not copied with every checkpoint
+    malloc_trim(0);  // what is free is not copied with every copy
     std::shared_ptr<Member> me;
-    Report mine;  // the victim's own, so that a checkpoint keeps it
+    Report mine;  // the victim's own, so that a copy has one
     victim_ = std::make_unique<SteppedProcess>(
         [&] {
           reach_down_the_stack();
@@ -88,7 +88,7 @@ class Trial {
  private:
   void try_kill(bool seen_at_once) {
     ++tried_.kills;
-    victim_->kill_copy();
+    { const SteppedProcess::Copy killed(*victim_); }
     let_live(seen_at_once ? "killed" : "killed, unseen", [&] {
       if (!seen_at_once) stage_.carry_on();
       scene_.before_recovery(stage_);
@@ -101,19 +101,18 @@ class Trial {
 
   void try_freeze() {
     ++tried_.freezes;
-    const Checkpoint checkpoint(victim_->pid(), victim_->place().stack);
+    const SteppedProcess::Copy frozen(*victim_);
     *report_ = Report{};
     let_live("frozen", [&] {
       stage_.carry_on();
       scene_.meanwhile(stage_);
-      Stage::expect(victim_->finish(), "does not come to its end");
+      Stage::expect(frozen.finish(), "does not come to its end");
       stage_.count(*report_);
       scene_.judge(stage_, *report_);
       stage_.carry_on();
       stage_.bury(stage_.victim);  // it does nothing any more
       stage_.account();
     });
-    checkpoint.put_back();
   }
 
   // The living, from this moment on; then everything is as it was again.
@@ -157,6 +156,7 @@ Tried at_each_instruction(const Scene& scene) {
   CPU_ZERO(&here);
   CPU_SET(sched_getcpu(), &here);
   static_cast<void>(sched_setaffinity(0, sizeof here, &here));
+  stop_clock();
   return Trial(scene).run();
 }
 

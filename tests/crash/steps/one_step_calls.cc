@@ -1,11 +1,12 @@
-// tests/crash/steps/one_step_calls.cc -- large copies and the clock, each as one system call, which is
-// one step.
+// tests/crash/steps/one_step_calls.cc -- large copies, each as one system call, which is one step; and a
+// clock that stands.
 //
-// The linker sends every memcpy, memmove and memset of the layer here (--wrap). A message longer than
-// a block takes a million bytes with it; what is written is in hand and nobody else's to see, so
-// all the instructions of such a copy are one to everybody. And the clock as it is read without a
-// system call begins again whenever a tick passes under its reader: stepped, it would never end.
-#include <sys/syscall.h>
+// The linker sends every memcpy, memmove and memset of the layer here (--wrap), and its clock. A message
+// longer than a block takes a million bytes with it; what is written is in hand and nobody else's to
+// see, so all the instructions of such a copy are one to everybody. And the clock as it is read without
+// a system call begins again whenever a tick passes under its reader: stepped, it would never end.
+#include "tests/crash/steps/one_step_calls.h"
+
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ extern "C" {
 void* __real_memcpy(void* to, const void* from, size_t bytes);
 void* __real_memmove(void* to, const void* from, size_t bytes);
 void* __real_memset(void* to, int value, size_t bytes);
+int __real_clock_gettime(clockid_t clock, timespec* time);
 void* __wrap_memcpy(void* to, const void* from, size_t bytes);
 void* __wrap_memmove(void* to, const void* from, size_t bytes);
 void* __wrap_memset(void* to, int value, size_t bytes);
@@ -32,6 +34,7 @@ constexpr size_t kBulk = 4096;  // from here on
 constexpr size_t kPieces = 1024;  // of one call: the kernel's bound
 
 alignas(64) constinit std::array<std::byte, 65536> zeros{};
+constinit timespec stopped_at{};  // CLOCK_MONOTONIC; 0 while it goes
 
 // True when the kernel copied all of it.
 bool copied(void* to, const iovec* from, size_t pieces, size_t bytes) {
@@ -72,6 +75,12 @@ void* __wrap_memset(void* to, int value, size_t bytes) {
 }
 
 int __wrap_clock_gettime(clockid_t clock, timespec* time) {
-  return static_cast<int>(syscall(SYS_clock_gettime, clock, time));
+  if (stopped_at.tv_sec == 0) return __real_clock_gettime(clock, time);
+  *time = stopped_at;  // the layer asks for no other clock
+  return 0;
 }
 // NOLINTEND(bugprone-reserved-identifier)
+
+void sluice::tests::stop_clock() noexcept {
+  static_cast<void>(__real_clock_gettime(CLOCK_MONOTONIC, &stopped_at));
+}

@@ -33,6 +33,11 @@ Geometry stage_geometry() {
   return geometry;
 }
 
+constexpr char kToGroup = 'g';      // kinds: the first message to a group, and what the reader sends it later
+constexpr char kToGroupLater = 'h';
+constexpr const char* kGroup = "group";
+constexpr uint32_t kNoticeChannel = 0x0f0f;  // of notices: any number that no message has
+
 char kind_of(const std::string& name) { return name.front(); }
 uint32_t number_of(const std::string& name) { return static_cast<uint32_t>(std::stoul(name.substr(1))); }
 std::string bytes_named(std::string name, size_t bytes) {
@@ -51,9 +56,6 @@ Stage::Stage(Role victims_role)
       other(world.join(Role::kConsumer, 2)) {
   connection = slots.open().value();
   channel = worker.layer.channels().open("http.request").value();
-  ChannelRecord* record = segment.channel(channel);
-  expect(record != nullptr, "no channel");
-  record->expiry_ms.store(~0u, relaxed);  // a test may take longer than a minute
   leave_another_dead();
   reader.layer.start_reading(channel);
 }
@@ -107,7 +109,7 @@ std::string Stage::name_message(char kind, size_t bytes, bool kept) {
 std::string Stage::bytes_of(const std::string& name) const {
   const auto fate = ledger_.fates.find(name);
   expect(fate != ledger_.fates.end(), "a message nobody sent: " + name);
-  return bytes_named(name, fate->second.bytes);
+  return bytes_named(name.substr(0, name.find('@')), fate->second.bytes);
 }
 
 void Stage::worker_sends(uint32_t count, size_t bytes) {
@@ -147,7 +149,12 @@ void Stage::arrive(const std::string& name, bool whole) {
 }
 
 void Stage::note(const Delivery& found) {
-  const std::string name = name_in(found);
+  std::string name = name_in(found);
+  if (kind_of(name) == kToGroup || kind_of(name) == kToGroupLater) {
+    name = at(name, found.header().channel);
+    arrive(name, Member::text(found) == bytes_of(name));
+    return note_in_order(kind_of(name) + name.substr(name.find('@')), name);
+  }
   // What was meant for a connection that is over, its worker drops.
   if (found.about().worker != kNobody && found.about().generation != connection.generation) return;
   const bool back = found.returned() != Returned::kNo;
@@ -155,9 +162,67 @@ void Stage::note(const Delivery& found) {
   arrive(name, found.returned() == Returned::kTaken || Member::text(found) == bytes_of(name));
   if (back) return;
   expect(!ledger_.fates.at(name).withdrawn, "a withdrawn message reaches a reader: " + name);
-  uint32_t& last = ledger_.last_read[kind_of(name)];
+  note_in_order(name.substr(0, 1), name);
+}
+
+void Stage::note_in_order(const std::string& stream, const std::string& name) {
+  uint32_t& last = ledger_.last_read[stream];
   expect(number_of(name) > last, "a message overtakes another: " + name);
   last = number_of(name);
+}
+
+// ---- the group ----------------------------------------------------------------------------------
+
+void Stage::make_group() {
+  for (const char* name : {"group.1", "group.2", "group.3"}) {
+    group.push_back(worker.layer.channels().open(name).value());
+    reader.layer.start_reading(group.back());
+    expect(worker.layer.groups().add(kGroup, group.back(), now_ms() + 1'000'000).ok(), "cannot join a group");
+  }
+  for (uint32_t i = 0; i < segment.geometry().channel_cells; ++i) {
+    expect(worker.send(group[1], bytes_of(name_message('x'))).ok(), "a living worker cannot send");
+  }
+}
+
+std::string Stage::at(const std::string& name, uint32_t channel) { return name + '@' + std::to_string(channel); }
+std::string Stage::at(const std::string& name, const Member& worker) {
+  return name + "@row" + std::to_string(worker.layer.me().index);
+}
+
+std::string Stage::name_group_message() { return name_for_group(kToGroup); }
+
+std::string Stage::name_for_group(char kind) {
+  const std::string name = kind + std::to_string(++ledger_.last_number[kind]);
+  for (const uint32_t member : group) ledger_.fates[at(name, member)] = {20, false};
+  for (const int row : {2, 3}) ledger_.fates[name + "@row" + std::to_string(row)] = {20, false};
+  return name;
+}
+
+Result<GroupSent> Stage::send_to_group(Member& sender, const std::string& name) {
+  Result<Claim> written = sender.write(bytes_named(name, 20));
+  if (!written.ok()) return written.error();
+  return sender.layer.send_to_group(kGroup, *written, 20, {kNoticeChannel, {}});
+}
+
+void Stage::group_round() {
+  drain();
+  const std::string name = name_for_group(kToGroupLater);
+  const Result<GroupSent> done = send_to_group(reader, name);
+  expect(done.ok() && done->channels == group.size() && done->pushes > 0, "a living process cannot send to a group");
+  drain();
+  for (const uint32_t member : group) expect(arrived(at(name, member)), "a channel does not get what a group is sent");
+  expect(arrived(at(name, worker)), "a worker does not hear what a group is sent");
+}
+
+// A notice that the worker took.
+void Stage::hear(const Delivery& notice) {
+  const std::optional<SharedMessage> message = worker.layer.read_shared(notice);
+  if (!message) return;  // its sender is dead, and recovery took the worker's bit away
+  const std::string text = Member::text(message->message.content);
+  const std::string name = at(text.substr(0, text.find('.')), worker);
+  if (!worker.layer.let_go(*message)) return;
+  arrive(name, text == bytes_named(name.substr(0, name.find('@')), 20));
+  note_in_order(kind_of(name) + name.substr(name.find('@')), name);
 }
 
 // ---- the living at work -------------------------------------------------------------------------
@@ -167,7 +232,7 @@ void Stage::drain() {
     any = false;
     for (Member* each : {&reader, &worker}) {
       while (const auto found = each->layer.try_receive()) {
-        note(*found);
+        found->header().channel == kNoticeChannel ? hear(*found) : note(*found);
         any = true;
       }
     }

@@ -20,6 +20,8 @@ struct Report {
   bool refused = false;  // the operation said no
   Error error{};         // and why
   uint32_t number = 0;   // what an operation gave
+  uint32_t pushes = 0;   // of a group send: notices; and who was skipped
+  uint32_t skipped = 0;
   size_t received = 0;   // messages
   struct Message {
     char name[24];
@@ -53,6 +55,14 @@ class Stage {
   void never_sent(const std::string& name) { ledger_.fates.erase(name); }
   void worker_sends(uint32_t count, size_t bytes = 20);       // to the channel
   void worker_sends_to(shm::ProcessName reader, uint32_t count);  // to an inbox
+  // A group: three channels that the reader reads, the second of them full, and the worker.
+  void make_group();
+  // A new message to it, as it arrives at each of them, at most once: at() says under which name.
+  std::string name_group_message();
+  [[nodiscard]] static std::string at(const std::string& name, uint32_t channel);
+  [[nodiscard]] static std::string at(const std::string& name, const Member& worker);
+  [[nodiscard]] Result<shm::GroupSent> send_to_group(Member& sender, const std::string& name);
+  void group_round();  // the reader sends to it, and everybody hears it
   // What a victim found: for its report. It does not know what was sent since it was made ready.
   static void tell(Report& report, const shm::Delivery& delivery);
   void count(const Report& report);  // as delivered
@@ -75,6 +85,7 @@ class Stage {
   shm::ConnectionSlots slots{segment, worker.layer.me()};
   shm::ConnectionSlots::Opened connection{};
   uint32_t channel = 0;
+  std::vector<uint32_t> group;  // the channels in it
 
   // The victim's, made ready before it is stepped.
   shm::Claim claim;
@@ -96,7 +107,7 @@ class Stage {
   struct Ledger {
     std::map<std::string, Fate> fates;
     std::map<char, uint32_t> last_number;  // by kind: given
-    std::map<char, uint32_t> last_read;    // by kind: arrived
+    std::map<std::string, uint32_t> last_read;  // by kind, a group's by place: arrived
     bool other_buried = false;
   };
   struct Moment {
@@ -117,6 +128,9 @@ class Stage {
  private:
   void leave_another_dead();
   void note(const shm::Delivery& delivery);
+  void note_in_order(const std::string& stream, const std::string& name);
+  void hear(const shm::Delivery& notice);
+  std::string name_for_group(char kind);
   void arrive(const std::string& name, bool whole);
   void reply_round();
   void inbox_round();

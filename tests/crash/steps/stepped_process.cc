@@ -135,27 +135,30 @@ bool SteppedProcess::step() noexcept {
 
 Place SteppedProcess::place() const noexcept { return place_of(pid_); }
 
-void SteppedProcess::kill_copy() const noexcept {
-  const Place here = place();
+// ---- Copy ---------------------------------------------------------------------------------------
+
+SteppedProcess::Copy::Copy(const SteppedProcess& of) : of_(of) {
+  const Place here = of.place();
   int status = 0;
   do {  // after a stop at a system call it is told of the signal before it is given it
-    if (ptrace(PTRACE_CONT, pid_, nullptr, kCopyYourself) != 0) fail("copying a process");
-    status = wait_for(pid_);
+    if (ptrace(PTRACE_CONT, of.pid_, nullptr, kCopyYourself) != 0) fail("copying a process");
+    status = wait_for(of.pid_);
   } while (stopped_by(status, kCopyYourself));
   if (status >> 8 != (SIGTRAP | PTRACE_EVENT_FORK << 8)) fail("a process does not copy itself");
   unsigned long copy = 0;
-  if (ptrace(PTRACE_GETEVENTMSG, pid_, nullptr, &copy) != 0) fail("the copy's pid");
-  const auto pid = static_cast<pid_t>(copy);
-  if (!stopped_by(wait_for(pid), SIGSTOP)) fail("a copy does not stop");
+  if (ptrace(PTRACE_GETEVENTMSG, of.pid_, nullptr, &copy) != 0) fail("the copy's pid");
+  pid_ = static_cast<pid_t>(copy);
+  if (!stopped_by(wait_for(pid_), SIGSTOP)) fail("a copy does not stop");
+  let_return_to(of.pid_, here);
   let_return_to(pid_, here);
-  let_return_to(pid, here);
-  kill_surely(pid);
 }
 
-bool SteppedProcess::finish() const noexcept {
+SteppedProcess::Copy::~Copy() { kill_surely(pid_); }
+
+bool SteppedProcess::Copy::finish() const noexcept {
   // It stops itself when it is done.
   const bool done = ptrace(PTRACE_CONT, pid_, nullptr, nullptr) == 0 && stopped_by(wait_for(pid_), SIGSTOP);
-  phase_->value.store(Phase::kOperating, std::memory_order::relaxed);  // it is stopped, and may be put back
+  of_.phase_->value.store(Phase::kOperating, std::memory_order::relaxed);  // of the process, who goes on
   return done;
 }
 

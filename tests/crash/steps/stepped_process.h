@@ -3,7 +3,7 @@
 // It is a child under ptrace. A system call is one instruction: the kernel finishes it before the step
 // is over. Between two steps it can be copied, by a fork it makes of itself in a signal handler, so
 // that the copy stands at the same instruction with the same registers, stack and heap: to be killed
-// there. Or it runs on to its end and is put back to where it stood (checkpoint.h).
+// there, or to stand there and go on later.
 //
 // Killed means SIGKILL, and the wait that says the process is gone.
 #pragma once
@@ -35,15 +35,25 @@ class SteppedProcess {
   SteppedProcess& operator=(const SteppedProcess&) = delete;
   ~SteppedProcess();
 
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] Place place() const noexcept;
   // One instruction on. False: the operation is over, or the process ended badly (then broken()).
   [[nodiscard]] bool step() noexcept;
   [[nodiscard]] bool broken() const noexcept { return broken_; }
-  // Makes a copy of the process as it stands here, and kills it.
-  void kill_copy() const noexcept;
-  // On to the end of `tell`. False: it came to another end. It may never: set an alarm().
-  [[nodiscard]] bool finish() const noexcept;
+
+  // The process as it stood at a moment; killed when this goes.
+  class Copy {
+   public:
+    explicit Copy(const SteppedProcess& of);
+    Copy(const Copy&) = delete;
+    Copy& operator=(const Copy&) = delete;
+    ~Copy();
+    // On to the end of `tell`. False: it came to another end. It may never: set an alarm().
+    [[nodiscard]] bool finish() const noexcept;
+
+   private:
+    const SteppedProcess& of_;
+    pid_t pid_;
+  };
 
  private:
   struct Phase;
