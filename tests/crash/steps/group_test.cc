@@ -54,6 +54,7 @@ TEST_CASE("a group send to three channels, one of them full, is killed and froze
   };
 
   Scene full = sending("a channel and the worker full");
+  full.freeze_every = 5;  // instructions: most are the same as above
   full.set = [set = full.set](Stage& stage) {
     set(stage);
     for (uint32_t i = 0; i < stage.segment.geometry().inbox_cells; ++i) {
