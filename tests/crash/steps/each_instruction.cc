@@ -25,7 +25,7 @@ constexpr uint32_t kFailures = 5;        // of one scene; then it is over
 constexpr size_t kHeapRoom = 6 << 20;    // bytes: a gathered chain and more
 constexpr unsigned kAlarmSeconds = 120;  // for what takes milliseconds: nobody may hang
 
-// A stack grows when it is first used that deep, and mappings must stay as they are.
+// A stack grows when it is first used that deep: before the first step, not in one.
 [[gnu::noinline]] void reach_down_the_stack() {
   volatile char deep[256 * 1024];
   for (size_t at = 0; at < sizeof deep; at += 1024) deep[at] = 0;
@@ -147,7 +147,7 @@ class Trial {
 }  // namespace
 
 Tried at_each_instruction(const Scene& scene) {
-  // One heap, large enough: the victim's mappings stay as they are.
+  // One heap, large enough: it is not given back and asked for again in every trial.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 8 << 20);
