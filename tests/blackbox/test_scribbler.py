@@ -77,6 +77,7 @@ class CheckingClient(threading.Thread):
         with self.gateway.connect(timeout=3) as client:
             while not self.over.is_set():
                 tokens = [self.token() for _ in range(self.random.choice((1, 1, 3)))]
+                self.tried += 1
                 for token in tokens:
                     client.request("POST", f"/echo/{token}", body=token.encode() * 20)
                 for token in tokens:
@@ -89,6 +90,7 @@ class CheckingClient(threading.Thread):
         said = []
         try:
             while not self.over.is_set():
+                self.tried += 1
                 said.append(self.token())
                 websocket.send_text(said[-1])
                 answer = websocket.read_message()
@@ -111,7 +113,7 @@ class Clients:
         return sum(client.answered for client in self.all)
 
     def tried(self):
-        """Connections begun so far."""
+        """Connections and requests begun so far."""
         return sum(client.tried for client in self.all)
 
     def __enter__(self):
