@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "consumer/room_wait.h"
 #include "protocol/limits.h"
 #include "shm/clock.h"
 
@@ -16,8 +17,6 @@ namespace sluice {
 namespace {
 
 constexpr size_t kLargestBytes = limits::kMessageBytes + limits::kEncodingSlackBytes;
-// Room when a full channel or an exhausted arena is waited on: nobody promises to ring for it.
-constexpr uint64_t kLookAgainNs = 1'000'000;
 constexpr uint32_t kReopenings = 64;  // of a channel that is given back whenever we look
 
 std::atomic<uint32_t> forks{0};  // in this process and the ones it was forked from
@@ -286,7 +285,7 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
                               std::chrono::nanoseconds wait) noexcept {
   Result<Resolved> resolved = resolve(to);
   if (!resolved.ok()) return resolved.error();
-  uint64_t deadline = 0;
+  RoomWait room(*this, wait);
   uint32_t reopenings = 0;
   shm::Claim claim;
   Result<size_t> length = write(claim, writer);
@@ -302,25 +301,21 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
       if (!resolved.ok()) return resolved.error();
       continue;
     }
-    if (!wait_for_room(sent.error(), wait, deadline)) return sent;
+    if (!room.next(sent.error(), senders_to(*resolved))) return sent;
     if (!length.ok()) length = write(claim, writer);
   }
 }
 
-bool Attachment::wait_for_room(Error missing, std::chrono::nanoseconds wait,
-                               uint64_t& deadline) noexcept {
-  const bool full = missing == Error::kChannelFull || missing == Error::kOutOfBlocks;
-  if (!full || wait.count() <= 0) return false;
+shm::WaitingSenders* Attachment::senders_to(const Resolved& to) noexcept {
+  if (to.address.worker != 0) return nullptr;  // reply() says that we wait
+  if (to.inbox.index != shm::kNobody) return senders_to(to.inbox);
+  shm::ChannelRecord* record = segment_.channel(to.channel.index);
+  return record == nullptr ? nullptr : &record->senders;
+}
 
-  ring();  // what fills it may be what we did not ring for
-  const uint64_t now = shm::now_ns();
-  if (deadline == 0) deadline = now + static_cast<uint64_t>(wait.count());
-  if (now >= deadline) return false;
-  // A ring for a message that came in ends the sleep early; receive() looks before it sleeps.
-  doorbell_.fall_asleep_in_futex();
-  doorbell_.sleep_in_futex(std::chrono::nanoseconds(std::min(deadline - now, kLookAgainNs)));
-  ++sleeps_;
-  return true;
+shm::WaitingSenders* Attachment::senders_to(shm::ProcessName inbox) noexcept {
+  shm::ProcessRecord* record = segment_.process(inbox.index);
+  return record == nullptr ? nullptr : &record->senders;
 }
 
 void Attachment::ring_soon() noexcept {

@@ -99,6 +99,7 @@ class Attachment {
     uint32_t add, discard, list, send;
   };
 
+  friend class RoomWait;  // it sleeps for us
   [[nodiscard]] static uint32_t forks_seen() noexcept;
   [[nodiscard]] const KnownChannel* known_channel(uint32_t channel, uint64_t generation) noexcept;
   [[nodiscard]] Result<Message> take() noexcept;
@@ -117,9 +118,9 @@ class Attachment {
                                              size_t length) noexcept;
   [[nodiscard]] Result<size_t> write(shm::Claim& claim, const MessageWriter& writer) noexcept;
   [[nodiscard]] Result<void> publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept;
-  // Sleeps a little for room, until `wait` is over. False: it is, or room is not what was missing.
-  [[nodiscard]] bool wait_for_room(Error missing, std::chrono::nanoseconds wait,
-                                   uint64_t& deadline) noexcept;
+  // Who waits for room there; null where it is said otherwise, or there is no such queue.
+  [[nodiscard]] shm::WaitingSenders* senders_to(const Resolved& to) noexcept;
+  [[nodiscard]] shm::WaitingSenders* senders_to(shm::ProcessName inbox) noexcept;
   [[nodiscard]] Result<GroupChannels> group_channels() noexcept;
   [[nodiscard]] Result<void> change_channel(std::string_view group, std::string_view channel,
                                             Membership change) noexcept;

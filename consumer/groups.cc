@@ -8,6 +8,7 @@
 #include <array>
 
 #include "consumer/attachment.h"
+#include "consumer/room_wait.h"
 #include "protocol/limits.h"
 #include "shm/clock.h"
 
@@ -54,14 +55,14 @@ Result<void> Attachment::change_group(std::string_view group, const Destination&
   const bool adds = change == Membership::kAdd;
   const shm::Route route{.channel = adds ? channels->add : channels->discard, .about = address};
   const auto name = [&](Encoder& encoder) { encoder.key("group").text(group); };
-  uint64_t deadline = 0;
+  const shm::ProcessName worker{address.worker, address.incarnation};
+  RoomWait room(*this, wait);
   for (;;) {
     if (!shm::find_connection(segment_, address).ok()) {
       if (adds) return Error::kConnectionGone;
       return {};
     }
-    const Result<void> told = tell_worker({address.worker, address.incarnation}, route,
-                                          MessageWriter(name, group.size() + 16));
+    const Result<void> told = tell_worker(worker, route, MessageWriter(name, group.size() + 16));
     if (told.ok()) {
       ring_soon();
       return {};
@@ -70,7 +71,7 @@ Result<void> Attachment::change_group(std::string_view group, const Destination&
       if (adds) return Error::kConnectionGone;
       return {};
     }
-    if (!wait_for_room(told.error(), wait, deadline)) return told;
+    if (!room.next(told.error(), senders_to(worker))) return told;
   }
 }
 
@@ -97,7 +98,7 @@ Result<shm::GroupSent> Attachment::send_to_group(std::string_view group, const M
   encoder.begin_map().key("group").text(group).end_map();
   const auto fields = encoder.finish();
   if (!fields.ok()) return fields.error();
-  uint64_t deadline = 0;
+  RoomWait room(*this, wait);
   for (;;) {
     shm::Claim claim;
     const auto length = write(claim, writer);
@@ -109,7 +110,7 @@ Result<shm::GroupSent> Attachment::send_to_group(std::string_view group, const M
       ring_soon();
       return sent;
     }
-    if (!wait_for_room(sent.error(), wait, deadline)) return sent;
+    if (!room.next(sent.error(), nullptr)) return sent;
   }
 }
 
@@ -135,9 +136,10 @@ Result<std::vector<std::string>> Attachment::group_members(std::string_view grou
     const auto worker = layer_.processes().living(static_cast<shm::ProcessIndex>(row));
     if (!worker) continue;
     const MessageWriter writer(question, group.size() + 48);
-    uint64_t deadline = deadline_ns;
+    const uint64_t now = shm::now_ns();
+    RoomWait room(*this, std::chrono::nanoseconds(deadline_ns - std::min(now, deadline_ns)));
     Result<void> told = tell_worker(*worker, {.channel = channels->list}, writer);
-    while (!told.ok() && wait_for_room(told.error(), std::chrono::nanoseconds(1), deadline)) {
+    while (!told.ok() && room.next(told.error(), senders_to(*worker))) {
       told = tell_worker(*worker, {.channel = channels->list}, writer);
     }
     if (told.ok()) {

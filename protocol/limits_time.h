@@ -38,5 +38,8 @@ inline constexpr auto kRingDelay = std::chrono::milliseconds(1);
 inline constexpr auto kQuickMessage = std::chrono::microseconds(50);
 // A sleep with work pending, at most: a belt, should a wake-up be lost (decisions.md 20).
 inline constexpr auto kBoundedSleep = std::chrono::milliseconds(100);
+// Between two looks of a sender that waits for room where nobody is sure to ring it: blocks of its own
+// come back without a ring, and a connection's reply ring knows one waiter only.
+inline constexpr auto kLookForRoom = std::chrono::milliseconds(1);
 
 }  // namespace sluice::limits

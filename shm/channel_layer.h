@@ -75,6 +75,13 @@ class ChannelLayer {
   // kChannelNameInvalid, kOutOfBlocks: nothing was sent.
   [[nodiscard]] Result<GroupSent> send_to_group(std::string_view group, Claim& claim, size_t length,
                                                 const GroupNotice& notice) noexcept;
+  // Says that we wait for room in a queue, a channel's or an inbox's, and takes it back. Fall asleep,
+  // say it, try once more, then sleep: whoever reads the queue down to half of it rings us. The sleep
+  // is to be bounded, for the reader that stops before that, or dies.
+  void wait_for_room(WaitingSenders& senders) noexcept;
+  void stop_waiting_for_room(WaitingSenders& senders) noexcept;
+  // To be called by whoever took messages out of a channel otherwise than by receiving.
+  void made_room(uint32_t channel) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
 
@@ -146,6 +153,8 @@ class ChannelLayer {
   // `poisoned`: of the queue; `generation`: of the channel.
   [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, uint32_t generation,
                           HalfWord& poisoned, Taken& taken) noexcept;
+  [[nodiscard]] bool take_from_inbox(Taken& taken) noexcept;
+  void ring_senders(WaitingSenders& senders) noexcept;
   [[nodiscard]] bool fill(Taken& taken) noexcept;
   [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
   [[nodiscard]] bool is_stuck(ProcessIndex process) const noexcept;

@@ -25,6 +25,15 @@ struct ProcessSet {
   std::array<Word, kMaxProcesses / 64> words;
 };
 
+// Who waits for room in a queue: `any` is set after their bits and taken away before them, so one look
+// tells that nobody does (room.cc).
+struct alignas(kLine) WaitingSenders {
+  HalfWord any;
+  std::array<uint32_t, 15> unused;
+  ProcessSet who;
+};
+static_assert(sizeof(WaitingSenders) == 3 * kLine);
+
 // ---- channels -----------------------------------------------------------------------------------
 
 inline constexpr uint32_t kNoChannel = 0xffffffff;
@@ -92,8 +101,9 @@ struct alignas(kLine) ChannelRecord {
   alignas(kLine) ProcessSet readers;  // who reads it at all
   ProcessSet waiters;                 // who sleeps and wants to be rung
   QueueEnds ends;
+  WaitingSenders senders;
 };
-static_assert(sizeof(ChannelRecord) == (4 + 1 + 1 + 2 + 2 + 2) * kLine);
+static_assert(sizeof(ChannelRecord) == (4 + 1 + 1 + 2 + 2 + 2 + 3) * kLine);
 
 [[nodiscard]] inline Word& count_of(ChannelRecord& record, ChannelCount which) noexcept {
   return record.counts[static_cast<size_t>(which)];

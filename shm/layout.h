@@ -74,8 +74,9 @@ struct alignas(kLine) ProcessRecord {
   HalfWord doorbell_reserved;
   // blocks of each class ever used in its arena, by its own process: bounds recovery's walk
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
+  WaitingSenders senders;  // for room in its inbox
 };
-static_assert(sizeof(ProcessRecord) == 3 * kLine);
+static_assert(sizeof(ProcessRecord) == 6 * kLine);
 
 // ---- connections --------------------------------------------------------------------------------
 

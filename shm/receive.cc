@@ -200,9 +200,7 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
   size_t turn = next_reading_;
   for (size_t i = 0; i < turns; ++i) {
     const bool of_inbox = turn == 0;
-    const bool found =
-        of_inbox ? take(inbox_, nullptr, 0, segment_.process(me_.index)->poisoned, taken)
-                 : take_from(reading_[turn - 1], taken);
+    const bool found = of_inbox ? take_from_inbox(taken) : take_from(reading_[turn - 1], taken);
     if (++turn == turns) turn = 0;
     if (!found) continue;
     if (of_inbox && is_stuck(me_.index)) {
@@ -216,14 +214,16 @@ std::optional<Delivery> ChannelLayer::try_receive() noexcept {
 
 std::optional<Delivery> ChannelLayer::try_receive_from_inbox() noexcept {
   Taken taken;
-  if (!take(inbox_, nullptr, 0, segment_.process(me_.index)->poisoned, taken)) return std::nullopt;
+  if (!take_from_inbox(taken)) return std::nullopt;
   return std::optional<Delivery>(std::in_place, pool_, std::move(taken));
 }
 
 bool ChannelLayer::take_from(Reading& reading, Taken& taken) noexcept {
   if (!reading.still_there() && !find_again(reading)) [[unlikely]] return false;
-  return take(reading.queue, reading.record, reading.channel.generation, reading.record->poisoned,
-              taken);
+  const bool found = take(reading.queue, reading.record, reading.channel.generation,
+                          reading.record->poisoned, taken);
+  made_room(reading.channel.index);
+  return found;
 }
 
 std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept {

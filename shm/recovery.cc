@@ -157,6 +157,10 @@ void Recovery::on_death(ProcessName dead) {
       record.readers.words[dead.index / 64].fetch_and(~bit, acq_rel);
     }
     record.waiters.words[dead.index / 64].fetch_and(~bit, acq_rel);
+    record.senders.who.words[dead.index / 64].fetch_and(~bit, acq_rel);
+  }
+  for (uint32_t row = 0; row < segment.geometry().processes; ++row) {
+    segment.process(row)->senders.who.words[dead.index / 64].fetch_and(~bit, acq_rel);
   }
   if (segment.is_worker(dead.index)) close_connections(dead);
   sweep(death);

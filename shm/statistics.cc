@@ -119,6 +119,7 @@ uint64_t Statistics::flush(uint32_t channel) noexcept {
     if (!withdrawn) ++flushed;
   }
   count_of(*record, ChannelCount::kFlushed).fetch_add(flushed, relaxed);  // a counter
+  layer_.made_room(channel);
   return flushed;
 }
 

@@ -50,7 +50,7 @@ free_cells = [1 << (count - 1).bit_length() for count in counts]
 arenas, even_share = {}, (16 << 20) // channel_cells  # {row: (incarnation, mapping)}, bytes
 
 def check(fine, value): return value if fine else sys.exit("the segment is corrupt")
-def process(row): return check(row < rows, PROCESSES + 192 * row)
+def process(row): return check(row < rows, PROCESSES + 384 * row)
 def envelope(block): return check(block < rows << block_bits, ENVELOPES + 64 * block)
 def classes(row): return slice(0, 6) if 2 <= row < 2 + worker_rows else slice(6, 12)  # of `counts`: workers' first
 def next_stamp(stamp, state): return (stamp >> 24) + 1 << 24 & ALL | me << 8 | state
@@ -164,13 +164,13 @@ def channel(name):
     for byte in name: hashed = (hashed ^ byte) * 0x100000001B3 & ALL
     for step in range(2 * channels):
         entry = load(DIRECTORY + 8 * ((hashed + step) % (2 * channels)))
-        record = CHANNELS + 768 * check(entry and (entry & LOW) <= channels, (entry & LOW) - 1)
+        record = CHANNELS + 960 * check(entry and (entry & LOW) <= channels, (entry & LOW) - 1)
         alive = load(record) & 65535 in (2, 3) and (load(record) ^ entry) >> 32 & 65535 == 0  # of that generation
         if entry >> 48 == hashed >> 48 and alive and memory[record + 40:record + 40 + (load(record + 16) >> 32)] == name:
             return (entry & LOW) - 1
 
 http_request, body = channel(b"http.request"), channel(b"http.request.body")
-record, mine = CHANNELS + 768 * http_request, 1 << me % 64
+record, mine = CHANNELS + 960 * http_request, 1 << me % 64
 readers, waiters, doorbell, woken = record + 384 + me // 64 * 8, record + 512 + me // 64 * 8, process(me) + 64, False
 requests = Queue(record + 640, CHANNEL_CELLS + 8 * channel_cells * http_request, channel_cells)
 inbox = Queue(INBOX_ENDS + 128 * me, INBOX_CELLS + 8 * inbox_cells * me, inbox_cells)

@@ -149,6 +149,7 @@ struct Stage {
       const auto taken_back = me.send(own, "taken back");
       if (taken_back.ok()) static_cast<void>(me.layer.withdraw(*taken_back));
       me.layer.ring();
+      me.layer.wait_for_room(world.segment().channel(own)->senders);
       while (me.layer.try_receive()) {
       }
       // Names stay, of groups too: at most as many as there is room for, and for the dead's.
