@@ -26,9 +26,9 @@ std::atomic_ref<uint64_t> generation_in(std::byte* payload) noexcept {
   return std::atomic_ref<uint64_t>(reinterpret_cast<PayloadHeader*>(payload)->generation);
 }
 
-void count_full(ChannelRecord& record, uint64_t now) noexcept {
-  Word& full = count_of(record, ChannelCount::kFull);
-  note_second(record.full_by_second, now, full);
+void count_full(ChannelCounts& counts, std::array<Word, 2>& by_second, uint64_t now) noexcept {
+  Word& full = count_of(counts, ChannelCount::kFull);
+  note_second(by_second, now, full);
   full.fetch_add(1, relaxed);  // a counter
 }
 
@@ -205,9 +205,9 @@ bool ChannelLayer::count_bytes(ChannelRecord& record, size_t length,
 }
 
 // As if its reader had died with it: sent, and gone.
-Sent ChannelLayer::drop_on_purpose(ChannelRecord& channel, Claim& claim) noexcept {
+Sent ChannelLayer::drop_on_purpose(ChannelCounts& counts, Claim& claim) noexcept {
   claim.abandon();
-  count_of(channel, ChannelCount::kOnPurpose).fetch_add(1, relaxed);  // a counter
+  count_of(counts, ChannelCount::kOnPurpose).fetch_add(1, relaxed);  // a counter
   ++drops_.on_purpose;
   return {};
 }
@@ -224,11 +224,11 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
     ++broken_queues_;
     return Error::kSegmentCorrupt;
   }
-  if (route.may_drop && drop_mode_.next()) return drop_on_purpose(*record, claim);
+  if (route.may_drop && drop_mode_.next()) return drop_on_purpose(record->counts, claim);
   OwnerQueue queue = segment_.channel_queue(channel);
   const uint64_t now = now_ms();
   if (!count_bytes(*record, length, queue)) {
-    count_full(*record, now);
+    count_full(record->counts, record->full_by_second, now);
     return Error::kChannelFull;
   }
   const uint64_t expires = route.expires_ms != 0
@@ -246,7 +246,7 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
   } else {
     uncount_bytes(*record, length);
     if (!written) return Error::kOutOfBlocks;
-    if (outcome == PushOutcome::kFull) count_full(*record, now);
+    if (outcome == PushOutcome::kFull) count_full(record->counts, record->full_by_second, now);
     if (outcome == PushOutcome::kCorrupt) found_broken(record->poisoned);
   }
   return finish(outcome, claim, sent);
@@ -257,17 +257,29 @@ Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t leng
   ProcessRecord* record = segment_.process(reader.index);
   if (record == nullptr || !processes_.is_live(reader)) return Error::kReaderGone;
   if (record->poisoned.load(relaxed) != 0) return Error::kSegmentCorrupt;
-  if (ChannelRecord* channel = segment_.channel(route.channel);
-      route.may_drop && channel != nullptr && drop_mode_.next()) {
-    return drop_on_purpose(*channel, claim);
+  // One with `!`: it counts, too, what is sent on it.
+  ChannelRecord* channel = route.may_drop ? segment_.channel(route.channel) : nullptr;
+  const uint64_t now = now_ms();
+  if (channel != nullptr && drop_mode_.next()) {
+    count_of(channel->counts, ChannelCount::kOnPurpose).fetch_add(1, relaxed);  // a counter
+    return drop_on_purpose(record->inbox_counts, claim);
   }
   Sent sent;
-  if (!write_header(claim, length, route, route.channel, route.expires_ms, now_ms(), sent)) {
+  if (!write_header(claim, length, route, route.channel, route.expires_ms, now, sent)) {
     return Error::kOutOfBlocks;
   }
+  note_second(record->inbox_sent_by_second, now, segment_.inbox_ends(reader.index).tail);
+  if (channel != nullptr) note_second(channel->sent_by_second, now, channel->inbox_sent);
   OwnerQueue queue = segment_.inbox(reader.index);
   const PushOutcome outcome = push(queue, queue_id(QueueKind::kInbox, reader.index), sent);
-  if (outcome == PushOutcome::kPushed) will_ring_process(reader.index);
+  if (outcome == PushOutcome::kPushed) {
+    if (channel != nullptr) channel->inbox_sent.fetch_add(1, relaxed);  // a counter
+    will_ring_process(reader.index);
+  }
+  if (outcome == PushOutcome::kFull) {
+    count_full(record->inbox_counts, record->inbox_full_by_second, now);
+    if (channel != nullptr) count_full(channel->counts, channel->full_by_second, now);
+  }
   if (outcome == PushOutcome::kCorrupt) found_broken(record->poisoned);
   return finish(outcome, claim, sent);
 }
@@ -359,6 +371,18 @@ Progress ChannelLayer::progress(const Sent& sent, ProcessIndex& taker) const noe
   return Progress::kOver;
 }
 
+// What is counted of the queue a block names; null of one that counts nothing.
+ChannelCounts* ChannelLayer::counts_of(uint32_t queue) const noexcept {
+  const uint32_t index = queue & 0x0fffffff;
+  if (queue >> 28 == static_cast<uint32_t>(QueueKind::kChannel)) {
+    ChannelRecord* record = segment_.channel(index);
+    return record == nullptr ? nullptr : &record->counts;
+  }
+  if (queue >> 28 != static_cast<uint32_t>(QueueKind::kInbox)) return nullptr;
+  ProcessRecord* record = segment_.process(index);
+  return record == nullptr ? nullptr : &record->inbox_counts;
+}
+
 bool ChannelLayer::withdraw(const Sent& sent) noexcept {
   Envelope* envelope = segment_.envelope(sent.block);
   if (envelope == nullptr) return false;
@@ -371,10 +395,8 @@ bool ChannelLayer::withdraw(const Sent& sent) noexcept {
       expected, stamp.next(stamp.owner(), BlockState::kWithdrawn).word, acq_rel, relaxed);  // [S]
   if (ours) {
     const uint32_t id = envelope->queue.load(relaxed);
-    ChannelRecord* record = id >> 28 == static_cast<uint32_t>(QueueKind::kChannel)
-                                ? segment_.channel(id & 0x0fffffff)
-                                : nullptr;
-    if (record != nullptr) count_of(*record, ChannelCount::kWithdrawn).fetch_add(1, relaxed);
+    ChannelCounts* counts = counts_of(id);
+    if (counts != nullptr) count_of(*counts, ChannelCount::kWithdrawn).fetch_add(1, relaxed);
   }
   return ours;
 }

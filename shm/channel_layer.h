@@ -150,15 +150,18 @@ class ChannelLayer {
                                  const OwnerQueue& queue) noexcept;
   // A queue that cannot be any more: its users are refused (decisions.md 13).
   void found_broken(HalfWord& poisoned) noexcept;
-  // `poisoned`: of the queue; `generation`: of the channel.
+  // `poisoned` and `counts`: of the queue, which may count nothing; `generation`: of the channel,
+  // null of another queue.
   [[nodiscard]] bool take(OwnerQueue& queue, ChannelRecord* channel, uint32_t generation,
-                          HalfWord& poisoned, Taken& taken) noexcept;
+                          HalfWord& poisoned, ChannelCounts* counts, Taken& taken) noexcept;
+  void count_for_inbox_channel(const PayloadHeader& header, ChannelCount why) const noexcept;
   [[nodiscard]] bool take_from_inbox(Taken& taken) noexcept;
   void ring_senders(WaitingSenders& senders) noexcept;
   [[nodiscard]] bool fill(Taken& taken) noexcept;
   [[nodiscard]] bool gather(Taken& taken, std::span<const std::byte> first) noexcept;
   [[nodiscard]] bool is_stuck(ProcessIndex process) const noexcept;
-  [[nodiscard]] Sent drop_on_purpose(ChannelRecord& channel, Claim& claim) noexcept;
+  [[nodiscard]] Sent drop_on_purpose(ChannelCounts& counts, Claim& claim) noexcept;
+  [[nodiscard]] ChannelCounts* counts_of(uint32_t queue) const noexcept;
   void ring_one_waiter(uint32_t channel) noexcept;
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;

@@ -65,7 +65,7 @@ struct alignas(kLine) RuleRecord {
 };
 static_assert(sizeof(RuleRecord) == 4 * kLine);
 
-// What is counted of a channel.
+// What is counted of a channel, and of an inbox.
 enum class ChannelCount : uint8_t {
   kBefore,     // what the queue's tail was when the channel was made: sent is what it grew by
   kFull,       // refused because it was full
@@ -98,6 +98,7 @@ struct alignas(kLine) ChannelRecord {
   Word touched_ms;              // when somebody last began or ended reading it; monotonic
   HalfWord longest_expiry_ms;   // it ever had: messages it holds may have been given that
   HalfWord reserved;
+  Word inbox_sent;              // of one with `!`: messages sent on it, to its maker's inbox
   alignas(kLine) ProcessSet readers;  // who reads it at all
   ProcessSet waiters;                 // who sleeps and wants to be rung
   QueueEnds ends;
@@ -105,8 +106,11 @@ struct alignas(kLine) ChannelRecord {
 };
 static_assert(sizeof(ChannelRecord) == (4 + 1 + 1 + 2 + 2 + 2 + 3) * kLine);
 
-[[nodiscard]] inline Word& count_of(ChannelRecord& record, ChannelCount which) noexcept {
-  return record.counts[static_cast<size_t>(which)];
+[[nodiscard]] inline Word& count_of(ChannelCounts& counts, ChannelCount which) noexcept {
+  return counts[static_cast<size_t>(which)];
+}
+[[nodiscard]] inline const Word& count_of(const ChannelCounts& counts, ChannelCount which) noexcept {
+  return counts[static_cast<size_t>(which)];
 }
 
 }  // namespace sluice::shm

@@ -202,7 +202,9 @@ std::optional<OpenChannel> ChannelTable::build(const Name& name, uint64_t inbox)
   record.capacity.store(limits.capacity, relaxed);
   record.expiry_ms.store(static_cast<uint32_t>(limits.expiry.count()), relaxed);
   record.longest_expiry_ms.store(static_cast<uint32_t>(limits.expiry.count()), relaxed);
+  const bool counted_in_inbox = record.reader.load(relaxed) != 0;  // one with `!` that ended
   record.reader.store(inbox, relaxed);
+  record.inbox_sent.store(0, relaxed);
   record.touched_ms.store(now_ms(), relaxed);
   record.bytes_queued.store(0, relaxed);
   const uint64_t tail = record.ends.tail.load(relaxed);  // counters; a death between counts twice
@@ -210,7 +212,9 @@ std::optional<OpenChannel> ChannelTable::build(const Name& name, uint64_t inbox)
     Word& word = record.counts[which];
     const bool before = which == static_cast<size_t>(ChannelCount::kBefore);
     const uint64_t counted = word.load(relaxed);
-    segment_.header().ended[which].fetch_add(before ? tail - counted : counted, relaxed);
+    if (!counted_in_inbox) {
+      segment_.header().ended[which].fetch_add(before ? tail - counted : counted, relaxed);
+    }
     word.store(before ? tail : 0, relaxed);
   }
   return built;

@@ -74,9 +74,13 @@ struct alignas(kLine) ProcessRecord {
   HalfWord doorbell_reserved;
   // blocks of each class ever used in its arena, by its own process: bounds recovery's walk
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
-  WaitingSenders senders;  // for room in its inbox
+  // At its inbox, since the row was first used, whoever sat in it. kBefore: 0.
+  alignas(kLine) ChannelCounts inbox_counts;
+  std::array<Word, 2> inbox_sent_by_second;  // seconds.h: of the queue's tail
+  std::array<Word, 2> inbox_full_by_second;  // of full
+  WaitingSenders senders;                    // for room there
 };
-static_assert(sizeof(ProcessRecord) == 6 * kLine);
+static_assert(sizeof(ProcessRecord) == (3 + 1 + 1 + 3) * kLine);
 
 // ---- connections --------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ BlockIndex Delivery::keep() noexcept {
 // ---- taking -------------------------------------------------------------------------------------
 
 bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, uint32_t generation,
-                        HalfWord& poisoned, Taken& taken) noexcept {
+                        HalfWord& poisoned, ChannelCounts* counts, Taken& taken) noexcept {
   for (uint32_t dropped = 0; dropped < kDropsInARow; ++dropped) {
     bool withdrawn = false;
     switch (queue.try_pop(me_.index, taken.block, withdrawn)) {
@@ -119,9 +119,20 @@ bool ChannelLayer::take(OwnerQueue& queue, ChannelRecord* channel, uint32_t gene
       ++drops_.expired;
     }
     pool_.free(taken.block);
-    if (channel != nullptr && !withdrawn) count_of(*channel, why).fetch_add(1, relaxed);
+    if (counts == nullptr || withdrawn) continue;
+    count_of(*counts, why).fetch_add(1, relaxed);  // a counter
+    if (channel == nullptr && whole) count_for_inbox_channel(taken.header, why);
   }
   return false;
+}
+
+// What was sent on a channel with `!`, and dropped in its maker's inbox, counts there, too.
+void ChannelLayer::count_for_inbox_channel(const PayloadHeader& header,
+                                           ChannelCount why) const noexcept {
+  ChannelRecord* record = segment_.channel(header.channel);
+  if (record == nullptr || record->inbox_sent.load(relaxed) == 0) return;
+  if (record->truth.load(relaxed) >> 32 != header.answered_generation) return;  // it ended
+  count_of(record->counts, why).fetch_add(1, relaxed);
 }
 
 // Copies and checks the header, finds or gathers the content. False: counted, and to be dropped.
@@ -221,7 +232,7 @@ std::optional<Delivery> ChannelLayer::try_receive_from_inbox() noexcept {
 bool ChannelLayer::take_from(Reading& reading, Taken& taken) noexcept {
   if (!reading.still_there() && !find_again(reading)) [[unlikely]] return false;
   const bool found = take(reading.queue, reading.record, reading.channel.generation,
-                          reading.record->poisoned, taken);
+                          reading.record->poisoned, &reading.record->counts, taken);
   made_room(reading.channel.index);
   return found;
 }
@@ -230,7 +241,7 @@ std::optional<Delivery> ChannelLayer::try_receive_reply(uint32_t slot) noexcept 
   if (slot >= segment_.geometry().connections_per_worker) return std::nullopt;
   OwnerQueue ring = segment_.reply_ring(me_.index, slot);
   Taken taken;
-  if (!take(ring, nullptr, 0, segment_.connection(me_.index, slot)->poisoned, taken)) {
+  if (!take(ring, nullptr, 0, segment_.connection(me_.index, slot)->poisoned, nullptr, taken)) {
     return std::nullopt;
   }
   return std::optional<Delivery>(std::in_place, pool_, std::move(taken));

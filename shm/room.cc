@@ -37,7 +37,7 @@ void ChannelLayer::made_room(uint32_t channel) noexcept {
 
 bool ChannelLayer::take_from_inbox(Taken& taken) noexcept {
   ProcessRecord& record = *segment_.process(me_.index);
-  const bool found = take(inbox_, nullptr, 0, record.poisoned, taken);
+  const bool found = take(inbox_, nullptr, 0, record.poisoned, &record.inbox_counts, taken);
   if (record.senders.any.load(relaxed) != 0 &&  // as in made_room()
       is_half_empty(inbox_.depth(), segment_.geometry().inbox_cells)) [[unlikely]] {
     ring_senders(record.senders);

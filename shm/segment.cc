@@ -193,9 +193,9 @@ Word* Segment::group_member(uint32_t group, uint32_t channel) const noexcept {
   return at<Word>(offsets_.group_members) + uint64_t{group} * geometry_.channels + channel;
 }
 
-uint64_t Segment::inbox_head(uint32_t process) const noexcept {
+QueueEnds& Segment::inbox_ends(uint32_t process) const noexcept {
   CHECK(process < geometry_.processes);
-  return at<QueueEnds>(offsets_.inbox_ends)[process].head.load(std::memory_order_relaxed);  // a count
+  return at<QueueEnds>(offsets_.inbox_ends)[process];
 }
 
 }  // namespace sluice::shm

@@ -79,8 +79,7 @@ class Segment {
   // Queues. The index must be valid (CHECK): get it from an accessor above first.
   [[nodiscard]] OwnerQueue channel_queue(uint32_t channel) const noexcept;  // capacity read now
   [[nodiscard]] OwnerQueue inbox(uint32_t process) const noexcept;
-  // How much was ever taken from it.
-  [[nodiscard]] uint64_t inbox_head(uint32_t process) const noexcept;
+  [[nodiscard]] QueueEnds& inbox_ends(uint32_t process) const noexcept;
   [[nodiscard]] OwnerQueue reply_ring(ProcessIndex worker, uint32_t slot) const noexcept;
   [[nodiscard]] OwnerQueue free_queue(uint32_t process, uint32_t size_class) const noexcept;
 

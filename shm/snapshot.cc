@@ -103,6 +103,7 @@ ProcessSnapshot look_at_process(const Segment& segment, ProcessIndex row, Arenas
   }
   process.seen_deaths = record.seen_deaths.load(acquire);
   process.settled_deaths = record.settled_deaths.load(acquire);
+  process.counted = counted_of_inbox(segment, row);
   process.inbox = look_at(segment, segment.inbox(row), queue_id(QueueKind::kInbox, row), arenas);
   return process;
 }

@@ -50,6 +50,7 @@ struct ProcessSnapshot {
   uint64_t seen_deaths = 0;
   uint64_t settled_deaths = 0;
   QueueSnapshot inbox;
+  ChannelStatistics counted;  // at the inbox, but what waits there
   bool stuck = false;                    // takes nothing of what waits for it; gets no new work
   HeldBlocks blocks;
 };

@@ -15,7 +15,7 @@ using enum std::memory_order;
 // The counters, from a record or as those of ended channels were added up: all but messages_count.
 ChannelStatistics in(const ChannelCounts& counts) noexcept {
   const auto count = [&](ChannelCount which) {
-    return counts[static_cast<size_t>(which)].load(relaxed);  // counters
+    return count_of(counts, which).load(relaxed);  // counters
   };
   return {.messages_count = count(ChannelCount::kOnPurpose),  // sent, too, and in no queue
           .channel_full_count = count(ChannelCount::kFull),
@@ -25,6 +25,10 @@ ChannelStatistics in(const ChannelCounts& counts) noexcept {
                     .flushed = count(ChannelCount::kFlushed),
                     .corrupt = count(ChannelCount::kCorrupt),
                     .stray = count(ChannelCount::kStray)}};
+}
+
+bool is_on(const PayloadHeader& header, const OpenChannel& channel) noexcept {
+  return header.channel == channel.index && header.answered_generation == channel.generation;
 }
 
 }  // namespace
@@ -48,27 +52,42 @@ ChannelStatistics& ChannelStatistics::operator+=(const ChannelStatistics& other)
 ChannelStatistics counted_of(const ChannelRecord& record) noexcept {
   ChannelStatistics counted = in(record.counts);
   const uint64_t now = now_ms();
-  const Word& full = record.counts[static_cast<size_t>(ChannelCount::kFull)];
-  const Word& before = record.counts[static_cast<size_t>(ChannelCount::kBefore)];
-  counted.messages_count += record.ends.tail.load(acquire) - before.load(relaxed);  // [T]
-  counted.messages_count_per_second =
-      counted_last_second(record.sent_by_second, now, record.ends.tail);
-  counted.channel_full_count_per_second = counted_last_second(record.full_by_second, now, full);
+  const uint64_t in_inbox = record.inbox_sent.load(relaxed);
+  const Word& before = count_of(record.counts, ChannelCount::kBefore);
+  counted.messages_count += record.ends.tail.load(acquire) - before.load(relaxed) + in_inbox;  // [T]
+  counted.messages_count_per_second = counted_last_second(
+      record.sent_by_second, now, in_inbox != 0 ? record.inbox_sent : record.ends.tail);
+  counted.channel_full_count_per_second = counted_last_second(
+      record.full_by_second, now, count_of(record.counts, ChannelCount::kFull));
   return counted;
 }
 
-ChannelStatistics Statistics::of_record(uint32_t channel) const noexcept {
-  const Segment& segment = layer_.segment();
-  ChannelStatistics statistics = counted_of(*segment.channel(channel));
+ChannelStatistics counted_of_inbox(const Segment& segment, ProcessIndex row) noexcept {
+  const ProcessRecord& record = *segment.process(row);
+  const Word& tail = segment.inbox_ends(row).tail;
+  ChannelStatistics counted = in(record.inbox_counts);
   const uint64_t now = now_ms();
-  // The oldest come first. Once one is not expired we look at no more payloads.
+  counted.messages_count += tail.load(acquire);  // [T]
+  counted.messages_count_per_second = counted_last_second(record.inbox_sent_by_second, now, tail);
+  counted.channel_full_count_per_second =
+      counted_last_second(record.inbox_full_by_second, now,
+                          count_of(record.inbox_counts, ChannelCount::kFull));
+  return counted;
+}
+
+// What waits in a queue and is not expired; `of` nothing: all of it, else what was sent on that channel.
+void Statistics::look(const OwnerQueue& queue, const OpenChannel* of,
+                      ChannelStatistics& statistics) const noexcept {
+  const Segment& segment = layer_.segment();
+  const uint64_t now = now_ms();
+  // The oldest come first: once one is not expired no payload need be looked at, but for its channel.
   bool found = false;
-  segment.channel_queue(channel).for_each([&](BlockIndex block) {
+  queue.for_each([&](BlockIndex block) {
     const Envelope* envelope = segment.envelope(block);
     if (envelope == nullptr) return;
     const uint64_t stamp = envelope->stamp.load(acquire);  // [S]
     if (Stamp{stamp}.state() != BlockState::kQueued) return;
-    if (!found) {
+    if (!found || of != nullptr) {
       const std::span<const std::byte> payload = layer_.arenas().payload(block);
       PayloadHeader header{};
       if (payload.size() < sizeof header) return;
@@ -76,34 +95,67 @@ ChannelStatistics Statistics::of_record(uint32_t channel) const noexcept {
       std::atomic_thread_fence(acquire);
       if (envelope->stamp.load(relaxed) != stamp) return;  // taken while we looked
       if (header.expires_ms != 0 && is_over(header.expires_ms)) return;
+      if (of != nullptr && !is_on(header, *of)) return;
       found = true;
-      const uint64_t age = now - std::min(header.published_ms, now);
-      statistics.messages_max_age = std::chrono::milliseconds(age);
+      const auto age = std::chrono::milliseconds(now - std::min(header.published_ms, now));
+      statistics.messages_max_age = std::max(statistics.messages_max_age, age);
     }
     ++statistics.messages_pending;
   });
+}
+
+ChannelStatistics Statistics::of_record(const OpenChannel& channel) const noexcept {
+  const Segment& segment = layer_.segment();
+  ChannelStatistics statistics = counted_of(*segment.channel(channel.index));
+  if (const auto maker = layer_.channels().inbox_of(channel); !maker) {
+    look(segment.channel_queue(channel.index), nullptr, statistics);
+  } else if (segment.process(maker->index) != nullptr) {
+    look(segment.inbox(maker->index), &channel, statistics);
+  }
   return statistics;
 }
 
 ChannelStatistics Statistics::of(std::string_view channel) const noexcept {
   const auto found = layer_.channels().find_now(channel);
-  return found ? of_record(found->index) : ChannelStatistics{};
+  return found ? of_record(*found) : ChannelStatistics{};
 }
 
 ChannelStatistics Statistics::total() const noexcept {
   const ChannelCounts& ended = layer_.segment().header().ended;
   ChannelStatistics sum = in(ended);
   sum.messages_count += ended[static_cast<size_t>(ChannelCount::kBefore)].load(relaxed);
-  for (uint32_t channel = 0; channel < layer_.segment().geometry().channels; ++channel) {
-    if (is_live(layer_.segment().channel(channel)->truth.load(acquire))) sum += of_record(channel);
+  const Segment& segment = layer_.segment();
+  for (uint32_t index = 0; index < segment.geometry().channels; ++index) {
+    const uint64_t truth = segment.channel(index)->truth.load(acquire);  // [N]
+    const OpenChannel channel{index, static_cast<uint32_t>(truth >> 32)};
+    if (is_live(truth) && !layer_.channels().inbox_of(channel)) sum += of_record(channel);
+  }
+  for (uint32_t row = kMasterRow; row < segment.geometry().processes; ++row) {
+    const auto process = static_cast<ProcessIndex>(row);
+    if (segment.process(row)->life.load(acquire) == 0) continue;  // never used
+    ChannelStatistics inbox = counted_of_inbox(segment, process);
+    look(segment.inbox(row), nullptr, inbox);
+    sum += inbox;
   }
   return sum;
 }
 
-uint64_t Statistics::flush(uint32_t channel) noexcept {
+uint64_t Statistics::flush(uint32_t index) noexcept {
   const Segment& segment = layer_.segment();
-  ChannelRecord* record = segment.channel(channel);
-  if (record == nullptr || !is_live(record->truth.load(acquire))) return 0;
+  ChannelRecord* record = segment.channel(index);
+  if (record == nullptr) return 0;
+  const uint64_t truth = record->truth.load(acquire);  // [N]
+  if (!is_live(truth)) return 0;
+  const OpenChannel channel{index, static_cast<uint32_t>(truth >> 32)};
+  const auto maker = layer_.channels().inbox_of(channel);
+  const uint64_t flushed = maker ? flush_inbox_channel(channel, *maker) : empty(index);
+  count_of(record->counts, ChannelCount::kFlushed).fetch_add(flushed, relaxed);  // a counter
+  layer_.made_room(index);
+  return flushed;
+}
+
+uint64_t Statistics::empty(uint32_t channel) noexcept {
+  const Segment& segment = layer_.segment();
   OwnerQueue queue = segment.channel_queue(channel);
   uint64_t flushed = 0;
   // At most what there is room for: senders go on, and need not keep us here.
@@ -114,12 +166,35 @@ uint64_t Statistics::flush(uint32_t channel) noexcept {
     PayloadHeader header{};
     const std::span<const std::byte> payload = layer_.arenas().payload(block);
     if (payload.size() >= sizeof header) std::memcpy(&header, payload.data(), sizeof header);
-    layer_.uncount_bytes(*record, header.length);
+    layer_.uncount_bytes(*segment.channel(channel), header.length);
     layer_.pool().free_taken(block);
     if (!withdrawn) ++flushed;
   }
-  count_of(*record, ChannelCount::kFlushed).fetch_add(flushed, relaxed);  // a counter
-  layer_.made_room(channel);
+  return flushed;
+}
+
+// Its messages stand among others: they are withdrawn, and leave when their reader meets them.
+uint64_t Statistics::flush_inbox_channel(const OpenChannel& channel, ProcessName maker) noexcept {
+  const Segment& segment = layer_.segment();
+  ProcessRecord* inbox = segment.process(maker.index);
+  if (inbox == nullptr) return 0;
+  uint64_t flushed = 0;
+  segment.inbox(maker.index).for_each([&](BlockIndex block) {
+    Envelope* envelope = segment.envelope(block);
+    if (envelope == nullptr) return;
+    const Stamp stamp{envelope->stamp.load(acquire)};  // [S]
+    const std::span<const std::byte> payload = layer_.arenas().payload(block);
+    PayloadHeader header{};
+    if (stamp.state() != BlockState::kQueued || payload.size() < sizeof header) return;
+    std::memcpy(&header, payload.data(), sizeof header);
+    if (!is_on(header, channel)) return;
+    uint64_t expected = stamp.word;  // [S] what we looked at is what it still is
+    if (envelope->stamp.compare_exchange_strong(
+            expected, stamp.next(stamp.owner(), BlockState::kWithdrawn).word, acq_rel, relaxed)) {
+      ++flushed;
+    }
+  });
+  count_of(inbox->inbox_counts, ChannelCount::kFlushed).fetch_add(flushed, relaxed);  // a counter
   return flushed;
 }
 

@@ -38,8 +38,10 @@ struct ChannelStatistics {
 
 // What a channel's record counted: all but what waits there, which it does not look at.
 [[nodiscard]] ChannelStatistics counted_of(const ChannelRecord& record) noexcept;
+// The same of the inbox of a row, since the row was first used. The row must be one.
+[[nodiscard]] ChannelStatistics counted_of_inbox(const Segment& segment, ProcessIndex row) noexcept;
 
-// What lies in an inbox is one process's, and in no channel: inbox channels (with `!`) count nothing.
+// What is sent on a channel with `!` counts there and in the inbox it goes to; in a total, once.
 class Statistics {
  public:
   // The layer outlives us. May map other processes' arenas, for the age of what they sent.
@@ -47,14 +49,19 @@ class Statistics {
 
   // Of the channel of that name; all zero when there is none.
   [[nodiscard]] ChannelStatistics of(std::string_view channel) const noexcept;
-  // Of all channels together, counting those that ended; the age is the oldest one's.
+  // Of all channels, counting those that ended, and all inboxes together.
   [[nodiscard]] ChannelStatistics total() const noexcept;
-  // Drops what waits in a channel now, and in all. What is sent meanwhile may stay. Gives how many.
+  // Drops what waits in a channel now, and in all. What is sent meanwhile may stay. Of what lies in
+  // inboxes only what was sent on channels with `!`. Gives how many.
   uint64_t flush(uint32_t channel) noexcept;
   uint64_t flush_all() noexcept;
 
  private:
-  [[nodiscard]] ChannelStatistics of_record(uint32_t channel) const noexcept;
+  [[nodiscard]] ChannelStatistics of_record(const OpenChannel& channel) const noexcept;
+  void look(const OwnerQueue& queue, const OpenChannel* of,
+            ChannelStatistics& statistics) const noexcept;
+  [[nodiscard]] uint64_t empty(uint32_t channel) noexcept;
+  [[nodiscard]] uint64_t flush_inbox_channel(const OpenChannel& channel, ProcessName maker) noexcept;
 
   ChannelLayer& layer_;
 };

@@ -69,6 +69,20 @@ void put_header(Json& json, const shm::Snapshot& all) {
   json.end_object();
 }
 
+// What was counted of a channel or an inbox.
+void put_counted(Json& json, const shm::ChannelStatistics& counted) {
+  put(json, "messages", counted.messages_count);
+  put(json, "messages_per_second", counted.messages_count_per_second);
+  put(json, "full", counted.channel_full_count);
+  put(json, "full_per_second", counted.channel_full_count_per_second);
+  put(json, "expired", counted.drops.expired);
+  put(json, "withdrawn", counted.drops.withdrawn);
+  put(json, "on_purpose", counted.drops.on_purpose);
+  put(json, "flushed", counted.drops.flushed);
+  put(json, "corrupt", counted.drops.corrupt);
+  put(json, "stray", counted.drops.stray);
+}
+
 void put_process(Json& json, const shm::ProcessSnapshot& process) {
   json.begin_object();
   put(json, "row", process.row);
@@ -86,6 +100,7 @@ void put_process(Json& json, const shm::ProcessSnapshot& process) {
   put(json, "settled_deaths", process.settled_deaths);
   json.key("inbox").begin_object();
   put_queue(json, "depth", process.inbox);
+  put_counted(json, process.counted);
   json.end_object();
   put_held(json, "blocks", process.blocks);
   json.end_object();
@@ -102,17 +117,7 @@ void put_channel(Json& json, const shm::ChannelSnapshot& channel) {
   put(json, "bytes", channel.bytes);
   put_rows(json, "readers", channel.readers);
   put_rows(json, "waiters", channel.waiters);
-  const shm::ChannelStatistics& counted = channel.counted;
-  put(json, "messages", counted.messages_count);
-  put(json, "messages_per_second", counted.messages_count_per_second);
-  put(json, "full", counted.channel_full_count);
-  put(json, "full_per_second", counted.channel_full_count_per_second);
-  put(json, "expired", counted.drops.expired);
-  put(json, "withdrawn", counted.drops.withdrawn);
-  put(json, "on_purpose", counted.drops.on_purpose);
-  put(json, "flushed", counted.drops.flushed);
-  put(json, "corrupt", counted.drops.corrupt);
-  put(json, "stray", counted.drops.stray);
+  put_counted(json, channel.counted);
   json.key("poisoned").boolean(channel.poisoned);
   json.end_object();
 }

@@ -36,6 +36,11 @@ std::string rows(const std::vector<shm::ProcessIndex>& members) {
   return members.empty() ? "-" : fmt::format("{}", fmt::join(members, ","));
 }
 
+uint64_t dropped(const shm::ChannelDrops& drops) {
+  return drops.expired + drops.withdrawn + drops.on_purpose + drops.flushed + drops.corrupt +
+         drops.stray;
+}
+
 std::string mark(bool corrupt) { return corrupt ? " CORRUPT" : ""; }
 
 void header(std::string& out, const shm::Snapshot& all) {
@@ -46,17 +51,23 @@ void header(std::string& out, const shm::Snapshot& all) {
 
 void processes(std::string& out, const shm::Snapshot& all) {
   out +=
-      "\nprocesses (own, taken, queued, linked, shared: blocks it holds of its arena, of others', "
-      "sent, chained, sent to a group)\n";
-  line(out, "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6} {:>6}",
-       "row", "role", "no", "pid", "state", "heartbeat", "asleep", "inbox", "oldest", "own",
-       "taken", "queued", "linked", "shared");
+      "\nprocesses (inbox to dropped: its inbox, counted since the row was first used; own, taken, "
+      "queued, linked, shared: blocks it holds of its arena, of others', sent, chained, sent to a "
+      "group)\n";
+  line(out,
+       "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} "
+       "{:>6} {:>6}",
+       "row", "role", "no", "pid", "state", "heartbeat", "asleep", "inbox", "oldest", "messages",
+       "full", "dropped", "own", "taken", "queued", "linked", "shared");
   for (const shm::ProcessSnapshot& p : all.processes) {
     const char* const asleep = p.asleep_in_poll ? "poll" : p.asleep_in_futex ? "futex" : "-";
     line(out,
-         "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>7} {:>6} {:>6} {:>6} {:>6}{}{}",
+         "{:>4} {:<8} {:>3} {:>8} {:<8} {:>10} {:<6} {:>6} {:>9} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} "
+         "{:>6} {:>6}{}{}",
          p.row, word_for_role(p.role), p.number, p.pid, word_for_state(p.state),
-         seconds(p.heartbeat_ms), asleep, p.inbox.waiting, seconds(p.inbox.oldest_ms), p.blocks.own,
+         seconds(p.heartbeat_ms), asleep, p.inbox.waiting, seconds(p.inbox.oldest_ms),
+         p.counted.messages_count, p.counted.channel_full_count, dropped(p.counted.drops),
+         p.blocks.own,
          p.blocks.taken, p.blocks.queued, p.blocks.linked, p.blocks.shared, p.stuck ? " STUCK" : "",
          mark(p.poisoned || p.inbox.impossible));
   }
@@ -80,7 +91,7 @@ void channels(std::string& out, const shm::Snapshot& all) {
          printable(c.name), c.queue.waiting, seconds(c.queue.oldest_ms), c.capacity,
          seconds(c.expiry_ms), c.bytes, c.counted.messages_count,
          c.counted.messages_count_per_second, c.counted.channel_full_count, drops.expired,
-         drops.withdrawn, drops.on_purpose + drops.flushed + drops.corrupt + drops.stray,
+         drops.withdrawn, dropped(drops) - drops.expired - drops.withdrawn,
          rows(c.readers), rows(c.waiters), mark(c.poisoned || c.queue.impossible));
   }
 }

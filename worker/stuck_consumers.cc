@@ -12,6 +12,11 @@ using enum std::memory_order;
 
 constexpr uint64_t kLooks = 4;  // within the time-out: it is exceeded by a quarter at most
 
+// How much was ever taken from an inbox.
+uint64_t taken_by(const shm::Segment& segment, shm::ProcessIndex consumer) noexcept {
+  return segment.inbox_ends(consumer).head.load(relaxed);  // a count
+}
+
 }  // namespace
 
 StuckConsumers::StuckConsumers(shm::ChannelLayer& layer, Deadlines& deadlines,
@@ -25,7 +30,7 @@ void StuckConsumers::sent_to(shm::ProcessName consumer, uint64_t now_ms) noexcep
   for (const Watched& watched : watched_) {
     if (watched.name == consumer) return;
   }
-  watched_.push_back({consumer, layer_.segment().inbox_head(consumer.index), now_ms, false});
+  watched_.push_back({consumer, taken_by(layer_.segment(), consumer.index), now_ms, false});
   if (watched_.size() == 1) deadlines_.set(*this, now_ms + every_ms_);
 }
 
@@ -43,7 +48,7 @@ bool StuckConsumers::look(Watched& watched, uint64_t now_ms) noexcept {
   const shm::Segment& segment = layer_.segment();
   if (!layer_.processes().is_live(watched.name)) return false;
   shm::ProcessRecord& record = *segment.process(watched.name.index);
-  const uint64_t head = segment.inbox_head(watched.name.index);
+  const uint64_t head = taken_by(segment, watched.name.index);
   const bool empty = segment.inbox(watched.name.index).empty();
   if (empty || head != watched.head) {
     if (std::exchange(watched.stuck, false)) {

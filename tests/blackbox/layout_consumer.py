@@ -50,7 +50,7 @@ free_cells = [1 << (count - 1).bit_length() for count in counts]
 arenas, even_share = {}, (16 << 20) // channel_cells  # {row: (incarnation, mapping)}, bytes
 
 def check(fine, value): return value if fine else sys.exit("the segment is corrupt")
-def process(row): return check(row < rows, PROCESSES + 384 * row)
+def process(row): return check(row < rows, PROCESSES + 512 * row)
 def envelope(block): return check(block < rows << block_bits, ENVELOPES + 64 * block)
 def classes(row): return slice(0, 6) if 2 <= row < 2 + worker_rows else slice(6, 12)  # of `counts`: workers' first
 def next_stamp(stamp, state): return (stamp >> 24) + 1 << 24 & ALL | me << 8 | state

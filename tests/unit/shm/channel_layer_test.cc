@@ -112,7 +112,7 @@ TEST_CASE("a full channel refuses, the message stays the sender's, and one taken
   auto claim = b.worker.write("last");
   CHECK(b.worker.layer.send(b.channel, *claim, 4, {}).error() == Error::kChannelFull);
   CHECK(static_cast<bool>(*claim));
-  CHECK(count_of(*b.world.segment().channel(b.channel), ChannelCount::kFull).load() == 1);
+  CHECK(count_of(b.world.segment().channel(b.channel)->counts, ChannelCount::kFull).load() == 1);
   CHECK(b.consumer.receive() == "x");
   CHECK(b.worker.layer.send(b.channel, *claim, 4, {}).ok());
   CHECK_FALSE(static_cast<bool>(*claim));
@@ -209,7 +209,7 @@ TEST_CASE("a message past its deadline is dropped and counted, the next one deli
   }
   CHECK_FALSE(b.consumer.receive());
   CHECK(b.consumer.layer.drops().expired == 2);
-  CHECK(count_of(*b.world.segment().channel(b.channel), ChannelCount::kExpired).load() == 2);
+  CHECK(count_of(b.world.segment().channel(b.channel)->counts, ChannelCount::kExpired).load() == 2);
   b.check_sound();
 }
 

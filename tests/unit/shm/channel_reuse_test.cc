@@ -190,7 +190,7 @@ TEST_CASE("whoever remembers the index of a channel given back is told, and reac
 
   CHECK(b.one.receive() == "for new");
   CHECK(b.one.layer.drops().stray == 1);
-  CHECK(count_of(b.record(fresh), ChannelCount::kStray).load() == 1);
+  CHECK(count_of(b.record(fresh).counts, ChannelCount::kStray).load() == 1);
 }
 
 TEST_CASE("a reader whose channel was taken from under it finds it again by its name") {

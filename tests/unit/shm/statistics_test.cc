@@ -242,4 +242,50 @@ TEST_CASE("what is sent lives at least its channel's expiry, by the exact clock"
   }
 }
 
+TEST_CASE("an inbox counts what is sent there, refused there and dropped there, and a total counts inboxes") {
+  Bench b;
+  const ProcessName reader = b.two.layer.me();
+  const uint32_t cells = b.world.segment().geometry().inbox_cells;
+  const ChannelStatistics before = Statistics(b.one.layer).total();
+  REQUIRE(b.one.send_to(reader, "expired", {.expires_ms = 1}).ok());
+  const Sent regretted = b.one.send_to(reader, "withdrawn").value();
+  REQUIRE(b.one.layer.withdraw(regretted));
+  for (uint32_t i = 2; i < cells; ++i) REQUIRE(b.one.send_to(reader, "x").ok());
+  CHECK(b.one.send_to(reader, "x").error() == Error::kChannelFull);
+
+  CHECK(Statistics(b.one.layer).total().messages_pending == before.messages_pending + cells - 2);
+  REQUIRE(b.two.receive() == "x");
+
+  const ChannelStatistics got = counted_of_inbox(b.world.segment(), reader.index);
+  CHECK(got.messages_count == cells);
+  CHECK(got.channel_full_count == 1);
+  CHECK(got.drops == ChannelDrops{.expired = 1, .withdrawn = 1});
+  const ChannelStatistics total = Statistics(b.one.layer).total();
+  CHECK(total.messages_count == before.messages_count + cells);
+  CHECK(total.messages_pending == before.messages_pending + cells - 3);
+  CHECK(total.channel_full_count == before.channel_full_count + 1);
+  CHECK(total.drops.expired == before.drops.expired + 1);
+}
+
+TEST_CASE("what is sent on a channel with ! counts there and in its maker's inbox, and in a total once") {
+  Bench b;
+  const OpenChannel mine =
+      b.two.layer.channels().make_inbox_channel("mine!x", b.two.layer.me()).value();
+  const Route route{.channel = mine.index, .may_drop = true, .answered_generation = mine.generation};
+  const ChannelStatistics before = Statistics(b.one.layer).total();
+  REQUIRE(b.one.send_to(b.two.layer.me(), "one", route).ok());
+  REQUIRE(b.one.send_to(b.two.layer.me(), "to its maker itself").ok());
+  REQUIRE(b.one.send_to(b.two.layer.me(), "two", route).ok());
+
+  const ChannelStatistics got = Statistics(b.one.layer).of("mine!x");
+  CHECK(got.messages_count == 2);
+  CHECK(got.messages_pending == 2);
+  CHECK(Statistics(b.one.layer).total().messages_count == before.messages_count + 3);
+  CHECK(Statistics(b.one.layer).total().messages_pending == before.messages_pending + 3);
+
+  b.two.layer.channels().end_inbox_channel(mine, b.two.layer.me());
+  CHECK(Statistics(b.one.layer).of("mine!x").messages_count == 0);
+  CHECK(Statistics(b.one.layer).total().messages_count == before.messages_count + 3);
+}
+
 }  // namespace
