@@ -255,9 +255,10 @@ Result<size_t> Attachment::write(shm::Claim& claim, const MessageWriter& writer)
 
 Result<void> Attachment::publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept {
   if (to.address.worker == 0) {
-    const Result<void> sent = send_on_channel(to, claim, length);
-    if (sent.ok()) ++sent_;
-    return sent;
+    const auto sent = layer_.send_on(to.channel, claim, length);
+    if (!sent.ok()) return sent.error();
+    ++sent_;
+    return {};
   }
   OpenRequest* request = to.address.ordinal == 0 ? nullptr : open_.find(to.address);
   shm::Route route{.about = to.address};

@@ -67,6 +67,7 @@ class Attachment {
                                           std::chrono::nanoseconds wait) noexcept;
   [[nodiscard]] Result<std::vector<std::string>> group_members(std::string_view group,
                                                                uint64_t deadline_ns);
+  [[nodiscard]] Result<void> flush_groups(std::chrono::nanoseconds wait) noexcept;
   [[nodiscard]] Result<shm::GroupSent> send_to_group(std::string_view group,
                                                      const MessageWriter& writer,
                                                      std::chrono::nanoseconds wait) noexcept;
@@ -96,7 +97,7 @@ class Attachment {
 
   // The logical channels of what workers are told about groups, by index.
   struct GroupChannels {
-    uint32_t add, discard, list, send;
+    uint32_t add, discard, list, send, flush;
   };
 
   friend class RoomWait;  // it sleeps for us
@@ -114,8 +115,6 @@ class Attachment {
   void forget_dead_requests() noexcept;
 
   [[nodiscard]] Result<Resolved> resolve(const Destination& to) noexcept;
-  [[nodiscard]] Result<void> send_on_channel(const Resolved& to, shm::Claim& claim,
-                                             size_t length) noexcept;
   [[nodiscard]] Result<size_t> write(shm::Claim& claim, const MessageWriter& writer) noexcept;
   [[nodiscard]] Result<void> publish(const Resolved& to, shm::Claim& claim, size_t length) noexcept;
   // Who waits for room there; null where it is said otherwise, or there is no such queue.

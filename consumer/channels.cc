@@ -118,20 +118,4 @@ Result<Attachment::Resolved> Attachment::resolve(const Destination& to) noexcept
   return Resolved{.channel = *channel};
 }
 
-Result<void> Attachment::send_on_channel(const Resolved& to, shm::Claim& claim,
-                                         size_t length) noexcept {
-  shm::Route route{.channel = to.channel.index,
-                   .may_drop = true,
-                   .answered_generation = to.channel.generation};
-  if (to.inbox.index != shm::kNobody) {
-    route.expires_ms = shm::deadline_after(shm::now_ms(), layer_.channels().expiry_ms(to.channel));
-    const auto sent = layer_.send_to(to.inbox, claim, length, route);
-    if (!sent.ok()) return sent.error();
-    return {};
-  }
-  const auto sent = layer_.send(to.channel.index, claim, length, route);
-  if (!sent.ok()) return sent.error();
-  return {};
-}
-
 }  // namespace sluice

@@ -188,12 +188,18 @@ Result<uint64_t> Consumer::flush_channel(std::string_view channel) noexcept {
   if (!parse_channel_name(channel)) return Error::kChannelNameInvalid;
   const auto found = attachment_->layer().channels().find(channel);
   if (!found) return uint64_t{0};
-  return shm::Statistics(attachment_->layer()).flush(*found);
+  const uint64_t flushed = shm::Statistics(attachment_->layer()).flush(*found);
+  attachment_->ring();
+  return flushed;
 }
 
-Result<uint64_t> Consumer::flush_channels() noexcept {
+Result<uint64_t> Consumer::flush_all(std::chrono::nanoseconds wait) noexcept {
   if (!attached()) return Error::kDetached;
-  return shm::Statistics(attachment_->layer()).flush_all();
+  const uint64_t flushed = shm::Statistics(attachment_->layer()).flush_all();
+  const Result<void> ended = attachment_->flush_groups(wait);
+  attachment_->ring();
+  if (!ended.ok()) return ended.error();
+  return flushed;
 }
 
 Result<void> Consumer::send_message(const Destination& to, const MessageWriter& writer,

@@ -26,8 +26,7 @@
 
 namespace sluice {
 
-// What a group send came to: pushes made, who got a copy, who had no room and was skipped. What becomes
-// of the message at each member its worker counts.
+// Pushes made, who got a copy, who had no room. What becomes of it at a WebSocket its worker counts.
 using GroupSent = shm::GroupSent;
 using ChannelLimits = shm::ChannelLimits;
 using ChannelStatistics = shm::ChannelStatistics;
@@ -82,8 +81,7 @@ class Consumer {
   // in a signal handler of the consumer's thread.
   void interrupt() noexcept;
 
-  // -- reading from an event loop
-  //   watch poll_fd() for reading; on readable, and once at the start:
+  // -- reading from an event loop: watch poll_fd() for reading; on readable, and once at the start:
   //     do {
   //       while (auto message = consumer.try_receive()) handle(*message);   // or some, then again
   //     } while (!consumer.arm());
@@ -103,25 +101,27 @@ class Consumer {
   // From now on those whose names `glob` matches (`*` stands for any characters) hold so many
   // messages, and drop what lies unread so long; 0 leaves the default. For channels there are and
   // channels made later, by anybody; comes before the gateway's options and whatever was set
-  // earlier, alone. Ends with the segment, which may be replaced. kChannelNameInvalid, kLimitOutOfRange (a capacity beyond the largest the
-  // gateway's options ask for, at least limits::kChannelCapacity; an expiry not within
-  // limits::kExpiryLeast .. kExpiryMost), kChannelTableFull (too many globs).
+  // earlier, alone. Ends with the segment, which may be replaced. kChannelNameInvalid,
+  // kLimitOutOfRange (a capacity beyond the largest the gateway's options ask for, at least
+  // limits::kChannelCapacity; an expiry not within limits::kExpiryLeast .. kExpiryMost),
+  // kChannelTableFull (too many globs).
   Result<void> set_limits(std::string_view glob, ChannelLimits limits) noexcept;
 
   // What was counted of a channel, and waits there; of one nobody made, nothing. And of all channels
-  // together. May be called as often as wanted: nothing is kept for it.
+  // and inboxes together. Nothing is kept for it.
   [[nodiscard]] Result<ChannelStatistics> statistics(std::string_view channel) noexcept;
   [[nodiscard]] Result<ChannelStatistics> statistics() noexcept;
-  // Drops, and counts as flushed, what waits in a channel, and in all of them: the gateway's too,
-  // whose clients then wait in vain. Not what lies in inboxes. Gives how many.
+  // Drops, and counts as flushed, what waits in a channel. Gives how many. A request whose message
+  // that was is answered 502, as if its consumer had died.
   Result<uint64_t> flush_channel(std::string_view channel) noexcept;
-  Result<uint64_t> flush_channels() noexcept;
-
+  // In all of them, and ends every membership of a group; kChannelFull: `wait` was not enough for it.
+  Result<uint64_t> flush_all(std::chrono::nanoseconds wait = kWait) noexcept;
+  static constexpr std::chrono::nanoseconds kWait = std::chrono::seconds(5);  // for room
   // -- sending. Full is an outcome: kChannelFull when a channel has no room or a client reads
   // slowly, kOutOfBlocks when too much of ours is unread. kConnectionGone: that exchange or
   // connection is over. kReaderGone: the maker of that `!` channel has left, or there is none.
-  // kMessageTooLarge, kChannelNameInvalid, kChannelTableFull. try_send never waits; send waits for room, at most `wait`.
-  static constexpr std::chrono::nanoseconds kWait = std::chrono::seconds(5);
+  // kMessageTooLarge, kChannelNameInvalid, kChannelTableFull. try_send never waits; send waits for
+  // room, at most `wait`.
   Result<void> try_send(const Destination& to, Fields fields) noexcept {
     return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), {});
   }

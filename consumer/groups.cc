@@ -16,14 +16,15 @@ namespace sluice {
 
 Result<Attachment::GroupChannels> Attachment::group_channels() noexcept {
   if (group_channels_) return *group_channels_;
-  constexpr std::string_view kNames[] = {"group.add", "group.discard", "group.list", "group.send"};
-  std::array<uint32_t, 4> opened{};
+  constexpr std::string_view kNames[] = {"group.add", "group.discard", "group.list", "group.send",
+                                         "group.flush"};
+  std::array<uint32_t, 5> opened{};
   for (size_t i = 0; i < opened.size(); ++i) {
     const auto channel = layer_.channels().open(kNames[i]);
     if (!channel.ok()) return channel.error();
     opened[i] = *channel;
   }
-  group_channels_ = {opened[0], opened[1], opened[2], opened[3]};
+  group_channels_ = {opened[0], opened[1], opened[2], opened[3], opened[4]};
   return *group_channels_;
 }
 
@@ -81,9 +82,34 @@ Result<void> Attachment::change_channel(std::string_view group, std::string_view
     if (const auto known = layer_.channels().find(channel)) layer_.groups().discard(group, *known);
     return {};
   }
-  const auto opened = layer_.channels().open(channel);
+  // One with `!` is made by its reader alone.
+  shm::ChannelTable& channels = layer_.channels();
+  const bool addressed = parse_channel_name(channel) == ChannelKind::kProcessSpecific;
+  const auto found = addressed ? channels.find_now(channel) : std::nullopt;
+  if (addressed && !found) return Error::kReaderGone;
+  const auto opened = found ? Result<shm::OpenChannel>(*found) : channels.open_now(channel);
   if (!opened.ok()) return opened.error();
   return layer_.groups().add(group, *opened, shm::now_ms() + segment_.geometry().group_expiry_ms);
+}
+
+Result<void> Attachment::flush_groups(std::chrono::nanoseconds wait) noexcept {
+  const auto channels = group_channels();
+  if (!channels.ok()) return channels.error();
+  layer_.groups().clear();
+  const auto nothing = [](Encoder&) {};
+  const MessageWriter writer(nothing, 16);
+  RoomWait room(*this, wait);
+  for (uint32_t row = 2; segment_.is_worker(row); ++row) {
+    const auto worker = layer_.processes().living(static_cast<shm::ProcessIndex>(row));
+    if (!worker) continue;
+    Result<void> told = tell_worker(*worker, {.channel = channels->flush}, writer);
+    while (!told.ok() && room.next(told.error(), senders_to(*worker))) {
+      told = tell_worker(*worker, {.channel = channels->flush}, writer);
+    }
+    if (!told.ok() && told.error() != Error::kReaderGone) return told;
+  }
+  ring_soon();
+  return {};
 }
 
 // ---- sending ------------------------------------------------------------------------------------
@@ -122,8 +148,8 @@ Result<std::vector<std::string>> Attachment::group_members(std::string_view grou
   const auto channels = group_channels();
   if (!channels.ok()) return channels.error();
   std::vector<std::string> names;
-  layer_.groups().for_each_member(group, shm::now_ms(), [&](uint32_t channel) {
-    names.push_back(layer_.channels().name_of(channel));
+  layer_.groups().for_each_member(group, shm::now_ms(), [&](const shm::OpenChannel& channel) {
+    names.push_back(layer_.channels().name_of(channel.index));
   });
 
   const int64_t request = ++group_requests_;

@@ -255,7 +255,7 @@ OptionKey channel_key() {
 
 OptionKey drop_share_key() {
   return {"drop-share", "SHARE",
-          "for tests: the share, from 0 to 1, of consumers' messages on channels that is lost",
+          "for tests: the share, from 0 to 1, of requests and of consumers' messages on channels that is lost",
           [](Options& o, Values v) {
             const char* const end = v[0].data() + v[0].size();
             const auto parsed =

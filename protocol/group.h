@@ -38,6 +38,8 @@ inline constexpr Field kGroupNotice[] = {
     {"group", Type::kText, Need::kAlways, limits::kChannelNameBytes},
 };
 
+// group.flush carries nothing: every membership of the worker's connections ends.
+
 // That payload, as connections understand it; a plain channel gets any map.
 inline constexpr Field kGroupMessage[] = {
     {"content", Type::kText | Type::kBytes, Need::kAlways, limits::kMessageBytes},

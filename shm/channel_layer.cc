@@ -252,6 +252,17 @@ Result<Sent> ChannelLayer::send(uint32_t channel, Claim& claim, size_t length,
   return finish(outcome, claim, sent);
 }
 
+Result<Sent> ChannelLayer::send_on(const OpenChannel& channel, Claim& claim,
+                                   size_t length) noexcept {
+  Route route{.channel = channel.index,
+              .may_drop = true,
+              .answered_generation = channel.generation};
+  const std::optional<ProcessName> maker = channels_.inbox_of(channel);
+  if (!maker) return send(channel.index, claim, length, route);
+  route.expires_ms = deadline_after(now_ms(), channels_.expiry_ms(channel));
+  return send_to(*maker, claim, length, route);
+}
+
 Result<Sent> ChannelLayer::send_to(ProcessName reader, Claim& claim, size_t length,
                                    const Route& route) noexcept {
   ProcessRecord* record = segment_.process(reader.index);

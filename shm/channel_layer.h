@@ -29,6 +29,7 @@
 #include "shm/drop_mode.h"
 #include "shm/group_table.h"
 #include "shm/process_table.h"
+#include "shm/reading.h"
 #include "shm/segment.h"
 #include "shm/shares.h"
 
@@ -62,6 +63,10 @@ class ChannelLayer {
   // now, or to be; open it anew.
   [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length,
                                   const Route& route) noexcept;
+  // The same on a channel of consumers' own, or with `!` to its maker's inbox. kReaderGone: it ended,
+  // or is another's by now.
+  [[nodiscard]] Result<Sent> send_on(const OpenChannel& channel, Claim& claim,
+                                     size_t length) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
   [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length,
                                      const Route& route) noexcept;
@@ -166,17 +171,6 @@ class ChannelLayer {
   void will_ring_process(ProcessIndex process) noexcept;
   void will_ring_channel(uint32_t channel) noexcept;
 
-  // A channel read. Its name finds it again, should its record ever be given to another.
-  struct Reading {
-    OpenChannel channel;
-    ChannelRecord* record;
-    OwnerQueue queue;
-    std::string name;
-    // It stays what it is as long as its record has its generation; our bit in `readers` sees to that.
-    [[nodiscard]] bool still_there() const noexcept {
-      return record->truth.load(std::memory_order::relaxed) >> 32 == channel.generation;
-    }
-  };
   [[nodiscard]] bool take_from(Reading& reading, Taken& taken) noexcept;
   [[nodiscard]] bool note_reader(const OpenChannel& channel, bool single) noexcept;
   void forget_reader(const OpenChannel& channel) noexcept;

@@ -100,7 +100,7 @@ bool ChannelTable::lives(const OpenChannel& channel) const noexcept {
 
 std::optional<ProcessName> ChannelTable::inbox_of(const OpenChannel& channel) const noexcept {
   const ChannelRecord* record = segment_.channel(channel.index);
-  if (record == nullptr) return std::nullopt;
+  if (record == nullptr || record->reader.load(relaxed) == 0) return std::nullopt;
   std::array<char, kMaxNameBytes> copy;
   const bool addressed = parse_channel_name(copy_name(*record, copy)) == ChannelKind::kProcessSpecific;
   const uint64_t maker = record->reader.load(relaxed);  // as the name: it stands while it lives

@@ -1,8 +1,9 @@
 // shm/drop_mode.h -- for tests of resilience: which messages are lost on purpose.
 //
-// A share of what consumers send on channels (and on inbox channels) is dropped after it was sent, as
-// if its reader had died with it, and counted. Answers, body chunks, WebSocket messages and
-// disconnects never are: what is in order stays whole. Off unless the gateway was told a share.
+// A share of what consumers send on channels (and on inbox channels), and of clients' requests, is
+// dropped after it was sent, as if its reader had died with it, and counted. Answers, body chunks,
+// WebSocket messages and disconnects never are: what is in order stays whole. Off unless the gateway
+// was told a share.
 //
 // Which ones is decided by the seed, the sender's row and how many it sent before, by nothing else:
 // the same run loses the same messages again.

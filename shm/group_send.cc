@@ -26,10 +26,10 @@ Result<GroupSent> ChannelLayer::send_to_group(std::string_view group, Claim& cla
   // Copies first: once it is shared the payload may be free, and claimed again for one of them.
   GroupSent outcome;
   const std::span<const std::byte> bytes = claim.space().first(length);
-  groups_.for_each_member(group, now, [&](uint32_t channel) {
+  groups_.for_each_member(group, now, [&](const OpenChannel& channel) {
     Result<Claim> copy = this->claim(length);
     if (copy.ok()) std::memcpy(copy->space().data(), bytes.data(), length);
-    const bool sent = copy.ok() && send(channel, *copy, length, {}).ok();
+    const bool sent = copy.ok() && send_on(channel, *copy, length).ok();
     ++(sent ? outcome.channels : outcome.channels_full);
   });
   claim.pool_ = nullptr;  // spent

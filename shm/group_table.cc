@@ -69,12 +69,11 @@ Result<uint32_t> GroupTable::make(std::string_view group) noexcept {
   return Error::kChannelTableFull;
 }
 
-Result<void> GroupTable::add(std::string_view group, uint32_t channel,
+Result<void> GroupTable::add(std::string_view group, const OpenChannel& channel,
                              uint64_t expires_ms) noexcept {
-  const ChannelRecord* record = segment_.channel(channel);
-  if (record == nullptr || !valid_group_name(group)) return Error::kChannelNameInvalid;
-  const uint64_t generation = record->truth.load(acquire) >> 32;
-  if (generation == 0) return Error::kChannelNameInvalid;  // of no name yet
+  if (!valid_group_name(group) || segment_.channel(channel.index) == nullptr || channel.generation == 0) {
+    return Error::kChannelNameInvalid;
+  }
   std::array<uint32_t, kMostRecords> records{};
   if (find(group, records) == 0) {
     const Result<uint32_t> made = make(group);
@@ -86,7 +85,7 @@ Result<void> GroupTable::add(std::string_view group, uint32_t channel,
       std::min<uint64_t>((expires_ms - std::min(expires_ms, boot_ms) + kTickMs - 1) / kTickMs,
                          UINT32_MAX);
   // Relaxed: the word is all there is of a membership (G1).
-  segment_.group_member(records[0], channel)->store(generation << 32 | ticks, relaxed);
+  segment_.group_member(records[0], channel.index)->store(uint64_t{channel.generation} << 32 | ticks, relaxed);
   return {};
 }
 
@@ -98,14 +97,24 @@ void GroupTable::discard(std::string_view group, uint32_t channel) noexcept {
   }
 }
 
-bool GroupTable::is_member(std::span<const uint32_t> records, uint32_t channel,
+bool GroupTable::is_member(std::span<const uint32_t> records, const OpenChannel& channel,
                            uint64_t now_ms) const noexcept {
   return std::any_of(records.begin(), records.end(), [&](uint32_t index) {
-    const uint64_t member = segment_.group_member(index, channel)->load(relaxed);  // G1
+    const uint64_t member = segment_.group_member(index, channel.index)->load(relaxed);  // G1
     if (member == 0) return false;
     const uint64_t ends_ms = segment_.header().boot_ms + (member & UINT32_MAX) * kTickMs;
-    return now_ms < ends_ms && segment_.channel(channel)->truth.load(acquire) >> 32 == member >> 32;
+    return now_ms < ends_ms && member >> 32 == channel.generation;
   });
+}
+
+void GroupTable::clear() noexcept {
+  for (uint32_t index = 0; index < segment_.geometry().groups; ++index) {
+    if (segment_.group(index)->truth.load(acquire) == 0) continue;  // never used: leave its pages alone
+    for (uint32_t channel = 0; channel < segment_.geometry().channels; ++channel) {
+      Word& member = *segment_.group_member(index, channel);
+      if (member.load(relaxed) != 0) member.store(0, relaxed);  // G1
+    }
+  }
 }
 
 void GroupTable::recover(ProcessIndex dead) noexcept {

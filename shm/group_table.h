@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "protocol/result.h"
+#include "shm/channel_table.h"
 #include "shm/segment.h"
 
 namespace sluice::shm {
@@ -23,18 +24,22 @@ class GroupTable {
 
   // From now until `expires_ms` (monotonic; rounded up to a tenth of a second) the channel is a
   // member. kChannelNameInvalid: no group's name, or no channel. kChannelTableFull.
-  [[nodiscard]] Result<void> add(std::string_view group, uint32_t channel,
+  [[nodiscard]] Result<void> add(std::string_view group, const OpenChannel& channel,
                                  uint64_t expires_ms) noexcept;
   // No member any more, if it was one.
   void discard(std::string_view group, uint32_t channel) noexcept;
-  // Calls `visit(channel)` once for each member at `now_ms`.
+  // Ends every membership there is.
+  void clear() noexcept;
+  // Calls `visit(OpenChannel)` once for each member at `now_ms`.
   template <class Visit>
   void for_each_member(std::string_view group, uint64_t now_ms, Visit visit) const noexcept {
     std::array<uint32_t, kMostRecords> records{};
     const size_t count = find(group, records);
     if (count == 0) return;
     for (uint32_t channel = 0; channel < segment_.geometry().channels; ++channel) {
-      if (is_member(std::span(records).first(count), channel, now_ms)) visit(channel);
+      const auto truth = segment_.channel(channel)->truth.load(std::memory_order::acquire);  // [N]
+      const OpenChannel open{channel, static_cast<uint32_t>(truth >> 32)};
+      if (is_live(truth) && is_member(std::span(records).first(count), open, now_ms)) visit(open);
     }
   }
   // Frees what a dead process was building. For recovery.
@@ -45,7 +50,7 @@ class GroupTable {
   [[nodiscard]] size_t find(std::string_view group,
                             std::span<uint32_t, kMostRecords> records) const noexcept;
   [[nodiscard]] Result<uint32_t> make(std::string_view group) noexcept;
-  [[nodiscard]] bool is_member(std::span<const uint32_t> records, uint32_t channel,
+  [[nodiscard]] bool is_member(std::span<const uint32_t> records, const OpenChannel& channel,
                                uint64_t now_ms) const noexcept;
 
   const Segment& segment_;

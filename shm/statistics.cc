@@ -167,10 +167,20 @@ uint64_t Statistics::empty(uint32_t channel) noexcept {
     const std::span<const std::byte> payload = layer_.arenas().payload(block);
     if (payload.size() >= sizeof header) std::memcpy(&header, payload.data(), sizeof header);
     layer_.uncount_bytes(*segment.channel(channel), header.length);
-    layer_.pool().free_taken(block);
+    if (withdrawn || !give_back(block)) layer_.pool().free_taken(block);
     if (!withdrawn) ++flushed;
   }
   return flushed;
+}
+
+// To the worker whose it is, as what a dead process had taken: it alone knows who waits for an answer.
+bool Statistics::give_back(BlockIndex block) noexcept {
+  const Segment& segment = layer_.segment();
+  const ProcessIndex worker = segment.arena_of(block);
+  const auto living = segment.is_worker(worker) ? layer_.processes().living(worker) : std::nullopt;
+  if (!living) return false;
+  segment.envelope(block)->returned.store(static_cast<uint32_t>(Returned::kTaken), relaxed);  // ours
+  return layer_.send_block_to(*living, block).ok();
 }
 
 // Its messages stand among others: they are withdrawn, and leave when their reader meets them.

@@ -52,7 +52,8 @@ class Statistics {
   // Of all channels, counting those that ended, and all inboxes together.
   [[nodiscard]] ChannelStatistics total() const noexcept;
   // Drops what waits in a channel now, and in all. What is sent meanwhile may stay. Of what lies in
-  // inboxes only what was sent on channels with `!`. Gives how many.
+  // inboxes only what was sent on channels with `!`. A worker is told that its message was taken and
+  // lost: ring() afterwards. Gives how many.
   uint64_t flush(uint32_t channel) noexcept;
   uint64_t flush_all() noexcept;
 
@@ -61,6 +62,7 @@ class Statistics {
   void look(const OwnerQueue& queue, const OpenChannel* of,
             ChannelStatistics& statistics) const noexcept;
   [[nodiscard]] uint64_t empty(uint32_t channel) noexcept;
+  [[nodiscard]] bool give_back(BlockIndex block) noexcept;
   [[nodiscard]] uint64_t flush_inbox_channel(const OpenChannel& channel, ProcessName maker) noexcept;
 
   ChannelLayer& layer_;

@@ -19,8 +19,13 @@ bool GroupMessages::take(const shm::Delivery& message) noexcept {
   const Channels& channels = place_.channels;
   const uint32_t channel = message.header().channel;
   if (channel != channels.group_add && channel != channels.group_discard &&
-      channel != channels.group_list && channel != channels.group_send) {
+      channel != channels.group_list && channel != channels.group_send &&
+      channel != channels.group_flush) {
     return false;
+  }
+  if (channel == channels.group_flush) {
+    place_.groups.clear();
+    return true;
   }
   const Result<MessageView> fields = MessageView::parse(message.content());
   const bool lists = channel == channels.group_list;

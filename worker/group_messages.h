@@ -1,5 +1,5 @@
 // worker/group_messages.h -- what consumers ask of a worker about groups, on the logical channels
-// group.add, group.discard, group.list and group.send of its inbox.
+// group.add, group.discard, group.list, group.send and group.flush of its inbox.
 //
 // B1  A message to a group is copied out of shared memory once, as the one frame that every member
 //     gets, and its payload let go of at once: slow members pin nothing.

@@ -43,6 +43,11 @@ void Groups::leave(uint32_t slot) noexcept {
   places_.erase(found);
 }
 
+void Groups::clear() noexcept {
+  places_.clear();
+  groups_.clear();
+}
+
 void Groups::copy_members(std::string_view group, uint64_t now_ms, std::vector<Member>& out) {
   out.clear();
   const auto found = groups_.find(group);

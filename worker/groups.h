@@ -27,6 +27,8 @@ class Groups {
   void discard(std::string_view group, uint32_t slot) noexcept;
   // The connection is over: out of all its groups.
   void leave(uint32_t slot) noexcept;
+  // Nobody is in any group.
+  void clear() noexcept;
   // The members at `now_ms` in place of what `out` held; those whose time is over leave.
   void copy_members(std::string_view group, uint64_t now_ms, std::vector<Member>& out);
 

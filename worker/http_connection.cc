@@ -349,10 +349,16 @@ void HttpConnection::publish(Exchange& exchange, shm::Claim& claim, size_t lengt
   const uint64_t answer_until = place_.now_ms + ms(place_.settings.answer_timeout);
   const Result<shm::Sent> sent =
       place_.layer.send(place_.channels.http_request, claim, length,
-                        {.about = connection_.address(exchange.ordinal), .expires_ms = answer_until});
+                        {.about = connection_.address(exchange.ordinal),
+                         .expires_ms = answer_until,
+                         .may_drop = true});
   if (!sent.ok()) {
     place_.counters.add(counter_of(sent.error()));
     return answer(exchange, verdict_on(sent.error()));
+  }
+  if (sent->block == shm::kNoBlock) {  // drop mode: as if its taker had died with it
+    place_.counters.add(Counter::kTakerDied);
+    return answer(exchange, verdict_on(Trouble::kTakerDied));
   }
   exchange.published = true;
   exchange.sent = *sent;

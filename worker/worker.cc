@@ -54,7 +54,8 @@ Channels open_channels(shm::ChannelLayer& layer) {
           .group_add = open_channel(layer, "group.add"),
           .group_discard = open_channel(layer, "group.discard"),
           .group_list = open_channel(layer, "group.list"),
-          .group_send = open_channel(layer, "group.send")};
+          .group_send = open_channel(layer, "group.send"),
+          .group_flush = open_channel(layer, "group.flush")};
 }
 
 // What settings, slots and descriptors all allow.

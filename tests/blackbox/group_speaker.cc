@@ -13,6 +13,7 @@
 //   burst <group> <n>        texts `0`, `1`, …; says `burst` when they are sent
 //   add|discard <group> <channel>     says `changed <what came of it>`
 //   members <group>          says `members <number>`, or why not
+//   flush                    everything; says `flushed <messages>`, or why not
 #include <poll.h>
 #include <unistd.h>
 
@@ -121,6 +122,13 @@ class Speaker {
       const Result<void> changed =
           verb == "add" ? consumer_.group_add(group, rest) : consumer_.group_discard(group, rest);
       say("changed", changed.ok() ? "ok" : sluice::describe(changed.error()));
+    } else if (verb == "flush") {
+      const auto flushed = consumer_.flush_all();
+      if (flushed.ok()) {
+        say("flushed", *flushed);
+      } else {
+        say("flushed", sluice::describe(flushed.error()));
+      }
     } else if (verb == "members") {
       const auto members = consumer_.group_members(group, std::chrono::seconds(30));
       if (members.ok()) {

@@ -35,6 +35,10 @@ class Speaker(ConsumerProcess):
         """How many members the group has, by what all workers answer."""
         return int(self.ask(f"members {group}", "members"))
 
+    def flush(self):
+        """How many messages waited in all channels; nobody is in any group afterwards."""
+        return int(self.ask("flush", "flushed"))
+
     def wait_added(self, number, seconds=30.0):
         """Waits until it has put so many connections into groups."""
         self.wait_said(rf"^added {number} *$", seconds)

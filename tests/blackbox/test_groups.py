@@ -63,6 +63,19 @@ def test_every_member_on_every_worker_gets_each_message_once_and_in_order(hall):
         assert others[0].read_message() == "for others"
 
 
+def test_flushing_everything_ends_memberships_on_every_worker_and_no_websocket(hall):
+    with Speaker(hall) as speaker, audience(hall, 12) as sockets:
+        speaker.wait_added(12)
+        assert speaker.members("all") == 12
+
+        speaker.flush()
+
+        assert speaker.members("all") == 0
+        assert speaker.send("all", "nobody hears") == [2, 0, 0, 0]
+        for each in sockets:
+            each.close()
+
+
 def test_who_was_discarded_or_closed_is_a_member_no_more(hall):
     with Speaker(hall) as speaker, audience(hall, 12) as sockets:
         speaker.wait_added(12)

@@ -160,7 +160,7 @@ void new_channel(Driver& driver, const MessageView& command, Encoder& to) {
 void flush(Driver& driver, const MessageView& command, Encoder& to) {
   const Result<uint64_t> flushed = command.has("channel")
                                        ? driver.consumer->flush_channel(command.text("channel"))
-                                       : driver.consumer->flush_channels();
+                                       : driver.consumer->flush_all();
   if (!flushed.ok()) {
     answer(to, flushed.error());
     return;

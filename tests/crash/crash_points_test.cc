@@ -154,7 +154,9 @@ struct Stage {
       }
       // Names stay, of groups too: at most as many as there is room for, and for the dead's.
       const std::string group = "group." + std::to_string((lives + round) % 3);
-      static_cast<void>(me.layer.groups().add(group, own, now_ms() + 60'000));
+      const uint64_t truth = world.segment().channel(own)->truth.load();
+      const OpenChannel named{own, static_cast<uint32_t>(truth >> 32)};
+      static_cast<void>(me.layer.groups().add(group, named, now_ms() + 60'000));
       // Until no worker has room: then the sender takes its own bits away.
       for (int i = 0; i < 20; ++i) static_cast<void>(say(me, "one that somebody hears"));
     }

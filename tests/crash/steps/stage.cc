@@ -177,7 +177,8 @@ void Stage::make_group() {
   for (const char* name : {"group.1", "group.2", "group.3"}) {
     group.push_back(worker.layer.channels().open(name).value());
     reader.layer.start_reading(group.back());
-    expect(worker.layer.groups().add(kGroup, group.back(), now_ms() + 1'000'000).ok(), "cannot join a group");
+    const OpenChannel member = worker.layer.channels().open_now(name).value();
+    expect(worker.layer.groups().add(kGroup, member, now_ms() + 1'000'000).ok(), "cannot join a group");
   }
   for (uint32_t i = 0; i < segment.geometry().channel_cells; ++i) {
     expect(worker.send(group[1], bytes_of(name_message('x'))).ok(), "a living worker cannot send");

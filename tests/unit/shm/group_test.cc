@@ -47,10 +47,14 @@ struct Hall {
     for (uint32_t row = 0; row < segment.geometry().processes; ++row) tails += segment.inbox(row).depth();
     return tails;
   }
+  // A channel of that index, as it is now.
+  [[nodiscard]] OpenChannel named(uint32_t channel) {
+    return {channel, static_cast<uint32_t>(world.segment().channel(channel)->truth.load() >> 32)};
+  }
   [[nodiscard]] Channels members(std::string_view group, uint64_t now) {
     Channels channels;
-    listener.layer.groups().for_each_member(group, now, [&](uint32_t channel) {
-      CHECK(channels.insert(channel).second);
+    listener.layer.groups().for_each_member(group, now, [&](const OpenChannel& channel) {
+      CHECK(channels.insert(channel.index).second);
     });
     return channels;
   }
@@ -86,10 +90,10 @@ TEST_CASE("a channel is a member of a group once, however often it is added") {
   const uint32_t a = hall.speaker.layer.channels().open("a").value();
   const uint32_t b = hall.listener.layer.channels().open("b").value();
 
-  CHECK(hall.speaker.layer.groups().add("news", a, now_ms() + 1000).ok());
-  CHECK(hall.listener.layer.groups().add("news", a, now_ms() + 2000).ok());
-  CHECK(hall.listener.layer.groups().add("news", b, now_ms() + 1000).ok());
-  CHECK(hall.speaker.layer.groups().add("other", b, now_ms() + 1000).ok());
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), now_ms() + 1000).ok());
+  CHECK(hall.listener.layer.groups().add("news", hall.named(a), now_ms() + 2000).ok());
+  CHECK(hall.listener.layer.groups().add("news", hall.named(b), now_ms() + 1000).ok());
+  CHECK(hall.speaker.layer.groups().add("other", hall.named(b), now_ms() + 1000).ok());
 
   CHECK(hall.members("news", now_ms()) == Channels{a, b});
   CHECK(hall.members("other", now_ms()) == Channels{b});
@@ -99,7 +103,7 @@ TEST_CASE("a channel is a member of a group once, however often it is added") {
 TEST_CASE("discarding ends a membership, and says nothing where there was none") {
   Hall hall;
   const uint32_t a = hall.speaker.layer.channels().open("a").value();
-  CHECK(hall.speaker.layer.groups().add("news", a, now_ms() + 1000).ok());
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), now_ms() + 1000).ok());
 
   hall.listener.layer.groups().discard("news", a);
   hall.listener.layer.groups().discard("news", a);
@@ -113,11 +117,11 @@ TEST_CASE("a membership ends with its time, never before, and adding again renew
   const uint32_t a = hall.speaker.layer.channels().open("a").value();
   const uint64_t start = now_ms();
 
-  CHECK(hall.speaker.layer.groups().add("news", a, start + 5000).ok());
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), start + 5000).ok());
 
   CHECK(hall.members("news", start + 4999) == Channels{a});
   CHECK(hall.members("news", start + 5100).empty());
-  CHECK(hall.speaker.layer.groups().add("news", a, start + 9000).ok());
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), start + 9000).ok());
   CHECK(hall.members("news", start + 5100) == Channels{a});
 }
 
@@ -128,28 +132,28 @@ TEST_CASE("what is no group's name, and what is no channel, is refused") {
 
   for (const char* name : {"", "a!b", "a?b", "a b", "\n"}) {
     CAPTURE(name);
-    CHECK(groups.add(name, a, now_ms() + 1000).error() == Error::kChannelNameInvalid);
+    CHECK(groups.add(name, hall.named(a), now_ms() + 1000).error() == Error::kChannelNameInvalid);
     CHECK(hall.say(name, "x").error() == Error::kChannelNameInvalid);
   }
-  CHECK(groups.add("news", 15, now_ms() + 1000).error() == Error::kChannelNameInvalid);
-  CHECK(groups.add("news", 1u << 20, now_ms() + 1000).error() == Error::kChannelNameInvalid);
+  CHECK(groups.add("news", hall.named(15), now_ms() + 1000).error() == Error::kChannelNameInvalid);
+  CHECK(groups.add("news", {1u << 20, 1}, now_ms() + 1000).error() == Error::kChannelNameInvalid);
 }
 
 TEST_CASE("the table of groups is bounded, and a full one refuses only new names") {
   Hall hall;
   GroupTable& groups = hall.speaker.layer.groups();
   const uint32_t a = hall.speaker.layer.channels().open("a").value();
-  for (int i = 0; i < 4; ++i) CHECK(groups.add("g" + std::to_string(i), a, now_ms() + 1000).ok());
+  for (int i = 0; i < 4; ++i) CHECK(groups.add("g" + std::to_string(i), hall.named(a), now_ms() + 1000).ok());
 
-  CHECK(groups.add("g4", a, now_ms() + 1000).error() == Error::kChannelTableFull);
-  CHECK(groups.add("g3", a, now_ms() + 1000).ok());
+  CHECK(groups.add("g4", hall.named(a), now_ms() + 1000).error() == Error::kChannelTableFull);
+  CHECK(groups.add("g3", hall.named(a), now_ms() + 1000).ok());
 }
 
 TEST_CASE("a group's record whose maker died is used again, and names behind it are still found") {
   Hall hall;
   const uint32_t a = hall.speaker.layer.channels().open("a").value();
   for (int i = 0; i < 3; ++i) {
-    CHECK(hall.listener.layer.groups().add("g" + std::to_string(i), a, now_ms() + 1000).ok());
+    CHECK(hall.listener.layer.groups().add("g" + std::to_string(i), hall.named(a), now_ms() + 1000).ok());
   }
   for (uint32_t i = 0; i < 4; ++i) {  // as if it had died between owning and showing
     GroupRecord& record = *hall.world.segment().group(i);
@@ -157,12 +161,12 @@ TEST_CASE("a group's record whose maker died is used again, and names behind it 
       record.truth = uint64_t{1} << 32 | uint64_t{hall.speaker.layer.me().index} << 16 | 1;
     }
   }
-  CHECK(hall.listener.layer.groups().add("late", a, now_ms() + 1000).error() ==
+  CHECK(hall.listener.layer.groups().add("late", hall.named(a), now_ms() + 1000).error() ==
         Error::kChannelTableFull);
 
   hall.die(hall.speaker);
 
-  CHECK(hall.listener.layer.groups().add("late", a, now_ms() + 1000).ok());
+  CHECK(hall.listener.layer.groups().add("late", hall.named(a), now_ms() + 1000).ok());
   for (const char* name : {"g0", "g1", "g2", "late"}) CHECK(hall.members(name, now_ms()) == Channels{a});
 }
 
@@ -171,7 +175,7 @@ TEST_CASE("each plain channel that is a member gets a copy, and a full one is sk
   const uint32_t a = hall.listener.layer.channels().open("a").value();
   const uint32_t b = hall.listener.layer.channels().open("b").value();
   for (const uint32_t channel : {a, b}) {
-    CHECK(hall.speaker.layer.groups().add("news", channel, now_ms() + 10000).ok());
+    CHECK(hall.speaker.layer.groups().add("news", hall.named(channel), now_ms() + 10000).ok());
   }
   while (hall.speaker.send(b, "filling").ok()) {
   }
@@ -373,6 +377,53 @@ TEST_CASE("verify names a shared payload that nobody, or nobody living, holds") 
   }
   CHECK_FALSE(hall.world.segment().verify(problem));
   CHECK(problem.ends_with("is shared with nobody"));
+}
+
+TEST_CASE("a channel with ! is a member until it ends, and its copy comes to its maker's inbox") {
+  Hall hall;
+  ChannelTable& channels = hall.listener.layer.channels();
+  const ProcessName maker = hall.listener.layer.me();
+  const OpenChannel mine = channels.make_inbox_channel("mine!x", maker).value();
+  CHECK(hall.speaker.layer.groups().add("news", mine, now_ms() + 10'000).ok());
+
+  CHECK(hall.say("news", "heard")->channels == 1);
+  const std::optional<Delivery> heard = hall.listener.layer.try_receive_from_inbox();
+  REQUIRE(heard);
+  CHECK(Member::text(*heard) == "heard");
+  CHECK(heard->header().channel == mine.index);
+
+  channels.end_inbox_channel(mine, maker);
+  const GroupSent later = hall.say("news", "not heard").value();
+  CHECK(later.channels == 0);
+  CHECK(later.channels_full == 0);
+}
+
+TEST_CASE("a channel whose record is another's by now is no member") {
+  Hall hall;
+  const uint32_t a = hall.speaker.layer.channels().open("a").value();
+  OpenChannel earlier = hall.named(a);
+  --earlier.generation;
+
+  CHECK(hall.speaker.layer.groups().add("news", earlier, now_ms() + 10'000).error() ==
+        Error::kChannelNameInvalid);
+  earlier.generation += 2;
+  CHECK(hall.speaker.layer.groups().add("news", earlier, now_ms() + 10'000).ok());
+
+  CHECK(hall.members("news", now_ms()).empty());
+}
+
+TEST_CASE("clearing ends every membership, and groups can be used as before") {
+  Hall hall;
+  const uint32_t a = hall.speaker.layer.channels().open("a").value();
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), now_ms() + 10'000).ok());
+  CHECK(hall.speaker.layer.groups().add("more", hall.named(a), now_ms() + 10'000).ok());
+
+  hall.listener.layer.groups().clear();
+
+  CHECK(hall.members("news", now_ms()).empty());
+  CHECK(hall.members("more", now_ms()).empty());
+  CHECK(hall.speaker.layer.groups().add("news", hall.named(a), now_ms() + 10'000).ok());
+  CHECK(hall.members("news", now_ms()) == Channels{a});
 }
 
 }  // namespace

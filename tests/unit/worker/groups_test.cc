@@ -113,4 +113,22 @@ TEST_CASE("after any mixture of adds, discards and leaves, the members are those
   }
 }
 
+TEST_CASE("cleared, nobody is in any group, and everybody may be again") {
+  Groups groups;
+  std::vector<Groups::Member> members;
+  CHECK(groups.add("a", 1, 1, 1000));
+  CHECK(groups.add("b", 1, 1, 1000));
+  CHECK(groups.add("a", 2, 1, 1000));
+
+  groups.clear();
+
+  CHECK(groups.size() == 0);
+  groups.copy_members("a", 0, members);
+  CHECK(members.empty());
+  groups.leave(1);
+  CHECK(groups.add("a", 1, 1, 1000));
+  groups.copy_members("a", 0, members);
+  CHECK(members.size() == 1);
+}
+
 }  // namespace
