@@ -193,6 +193,45 @@ void statistics(Driver& driver, const MessageView& command, Encoder& to) {
   to.end_map();
 }
 
+// group_add, group_discard: group, channel.
+void group_add(Driver& driver, const MessageView& command, Encoder& to) {
+  answer(to, driver.consumer->group_add(command.text("group"), command.text("channel")));
+}
+
+void group_discard(Driver& driver, const MessageView& command, Encoder& to) {
+  answer(to, driver.consumer->group_discard(command.text("group"), command.text("channel")));
+}
+
+// group_send: group, fields. Gives how many channels got it, and how many were full.
+void group_send(Driver& driver, const MessageView& command, Encoder& to) {
+  const std::optional<ValueView> fields = command.find("fields");
+  const auto write = [&](Encoder& encoder) {
+    if (!fields) return;
+    for (const ValueView element : *fields) copy(element, encoder);
+  };
+  const Result<GroupSent> sent = driver.consumer->group_send(command.text("group"), write);
+  driver.consumer->flush();
+  if (!sent.ok()) {
+    answer(to, sent.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").begin_map();
+  to.key("channels").integer(sent->channels).key("channels_full").integer(sent->channels_full);
+  to.end_map();
+}
+
+// group_members: group. Gives a list of names.
+void group_members(Driver& driver, const MessageView& command, Encoder& to) {
+  const Result<std::vector<std::string>> names = driver.consumer->group_members(command.text("group"));
+  if (!names.ok()) {
+    answer(to, names.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").begin_list();
+  for (const std::string& name : *names) to.text(name);
+  to.end_list();
+}
+
 struct Command {
   std::string_view name;
   void (*run)(Driver& driver, const MessageView& command, Encoder& to);
@@ -203,6 +242,8 @@ constexpr Command kCommands[] = {
     {"send", send},     {"receive", receive}, {"kept", kept},
     {"set_limits", set_limits},   {"new_channel", new_channel},
     {"flush", flush},             {"statistics", statistics},
+    {"group_add", group_add},     {"group_discard", group_discard},
+    {"group_send", group_send},   {"group_members", group_members},
 };
 
 // ---- frames: a length of four bytes, the highest first, and so many bytes of MessagePack ----------

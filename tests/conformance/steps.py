@@ -222,6 +222,39 @@ def counted(running, who, rest, expected):
         raise AssertionError(f"{late}; instead {seen}") from None
 
 
+def group_add(running, who, rest, expected):
+    """group_add GROUP CHANNEL"""
+    group, channel = rest.split()
+    check(running.driver(who).ask("group_add", group=group, channel=running.channel(channel)), expected, running)
+
+
+def group_discard(running, who, rest, expected):
+    """group_discard GROUP CHANNEL"""
+    group, channel = rest.split()
+    check(running.driver(who).ask("group_discard", group=group, channel=running.channel(channel)), expected, running)
+
+
+def group_send(running, who, rest, expected):
+    """group_send GROUP MESSAGE [times N] [-> {"channels": N, "channels_full": N}]"""
+    rest, times = after(rest, "times", 1)
+    group, _, message = rest.partition(" ")
+    for i in range(int(times)):
+        answer = running.driver(who).ask("group_send", group=group, fields=running.value(message, i=i))
+        if expected and not expected.startswith("error "):
+            assert answer == {"ok": True, "value": running.value(expected)}, answer
+        else:
+            check(answer, expected, running)
+
+
+def group_members(running, who, rest, expected):
+    """group_members GROUP -> [CHANNEL, …]"""
+    answer = running.driver(who).ask("group_members", group=rest)
+    if expected.startswith("error "):
+        check(answer, expected, running)
+    else:
+        assert sorted(answer["value"]) == running.value(expected), answer
+
+
 def begin(running, who, rest, _expected):
     """begin receive | begin send CHANNEL MESSAGE within S"""
     verb, _, rest = rest.partition(" ")
@@ -253,7 +286,8 @@ def killed(running, who, _rest, _expected):
 
 STEPS = {step.__name__: step for step in
          (read, stop_reading, send, receive, keep, kept, drain, soon, limit, new_channel, differs, ends, flush,
-          counted, begin, asleep, end, killed)}
+          counted, group_add, group_discard, group_send,
+          group_members, begin, asleep, end, killed)}
 
 
 def run(case, running):
