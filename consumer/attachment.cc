@@ -291,6 +291,7 @@ Result<void> Attachment::send(const Destination& to, const MessageWriter& writer
   shm::Claim claim;
   Result<size_t> length = write(claim, writer);
   for (;;) {
+    if (!to.answers_intact_message()) return Error::kSegmentCorrupt;  // what was encoded may be another's
     Result<void> sent = length.ok() ? publish(*resolved, claim, *length) : length.error();
     if (sent.ok()) {
       ring_soon();

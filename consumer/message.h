@@ -43,6 +43,8 @@ class Message {
   // The exchange or connection it is about: where a reply to it goes, the same for every message of
   // it. `worker` is 0 for what another consumer sent.
   [[nodiscard]] ReplyAddress address() const noexcept { return delivery_.about(); }
+  // Whether what was read of it until now is this message's; false: somebody scribbles in the segment.
+  [[nodiscard]] bool intact() const noexcept { return delivery_.intact(); }
 
  private:
   friend class Attachment;
@@ -67,15 +69,21 @@ class Destination {
   Destination(const char* name) noexcept : name_(name) {}                   // NOLINT(*-explicit-*)
   Destination(const std::string& name) noexcept : name_(name) {}            // NOLINT(*-explicit-*)
   Destination(const ReplyAddress& address) noexcept : address_(address) {}  // NOLINT(*-explicit-*)
+  // kSegmentCorrupt when the message turns out to have been written over while it was read: the answer
+  // could hold what another client said.
   Destination(const Message& message) noexcept                              // NOLINT(*-explicit-*)
-      : address_(message.address()) {}
+      : address_(message.address()), answered_(&message) {}
 
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
   [[nodiscard]] const ReplyAddress& address() const noexcept { return address_; }
+  [[nodiscard]] bool answers_intact_message() const noexcept {
+    return answered_ == nullptr || answered_->intact();
+  }
 
  private:
   std::string_view name_;  // empty: the address counts
   ReplyAddress address_{};
+  const Message* answered_ = nullptr;
 };
 
 // What writes a message: called with an encoder over the claimed block itself, and called again

@@ -56,7 +56,7 @@ Delivery& Delivery::operator=(Delivery&& other) noexcept {
 
 bool Delivery::intact() const noexcept {
   std::atomic_thread_fence(acquire);  // [I]
-  return generation_now(place_) == header_.generation;
+  return place_ == nullptr || generation_now(place_) == header_.generation;  // null: made up
 }
 
 Delivery Delivery::made_up(const ReplyAddress& about, std::vector<std::byte> content) noexcept {

@@ -134,6 +134,23 @@ TEST_CASE("a disconnect ends an open request, and an answer that comes later is 
   CHECK(consumer.send(exchange, {{"status_code", 200}}).error() == Error::kConnectionGone);
 }
 
+TEST_CASE("an answer to a message that was written over meanwhile is not sent") {
+  FakeGateway gateway;
+  Consumer consumer = attach(gateway, {"websocket.receive"});
+  const ReplyAddress connection = gateway.open_connection(0);
+  const shm::Sent sent = gateway.send("websocket.receive", connection, {{"text", "mine"}});
+  auto message = consumer.receive(5s);
+  REQUIRE(message.ok());
+  CHECK(message->intact());
+
+  const uint64_t another = sent.payload_generation + 1;  // as if the block were free, and claimed anew
+  std::memcpy(gateway.worker().arenas().own(sent.block).data(), &another, sizeof another);
+
+  CHECK_FALSE(message->intact());
+  CHECK(consumer.send(*message, {{"text", "perhaps another's"}}).error() == Error::kSegmentCorrupt);
+  CHECK_FALSE(gateway.any_reply());
+}
+
 TEST_CASE("body chunks come under the name of their own channel") {
   FakeGateway gateway;
   Consumer consumer = attach(gateway, {"http.request"});
