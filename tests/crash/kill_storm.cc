@@ -398,6 +398,8 @@ class Storm {
     const pid_t pid = fork();
     if (pid < 0) fail("no child");
     if (pid == 0) {
+      // By itself too: a worker whose parent is late would send what nobody may answer yet.
+      world_.table().set_live(*name, static_cast<uint32_t>(getpid()), 0);
       if (role == Role::kWorker) std::make_unique<StormWorker>(world_, *ledger_, *name, number)->live();
       live_as_consumer(world_, *ledger_, *name, number);
     }

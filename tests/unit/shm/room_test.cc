@@ -23,7 +23,11 @@ struct Bench {
   Member other{world, world.join(Role::kConsumer, 3)};
   uint32_t channel = reader.layer.channels().open("full").value();
 
-  ChannelRecord& record() { return *world.segment().channel(channel); }
+  ChannelRecord& record() {
+    ChannelRecord* const found = world.segment().channel(channel);
+    REQUIRE(found != nullptr);
+    return *found;
+  }
   void fill(uint32_t capacity) {
     record().capacity = capacity;
     for (uint32_t i = 0; i < capacity; ++i) REQUIRE(sender.send(channel, "x").ok());
