@@ -13,6 +13,7 @@
 // S5  The messages of a connection are seen in order, whoever reads them, and so are their answers.
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -300,8 +301,13 @@ class Storm {
     const auto unanswered = [this] {
       return std::any_of(ledger_->unanswered.begin(), ledger_->unanswered.end(), [](const auto& n) { return n != 0; });
     };
-    while (!world_.segment().channel_queue(channel).empty() || unanswered() || recovery_.busy()) {
-      if (now_ms() > deadline) fail("messages still wait, or recovery: somebody was not woken");
+    const auto waiting = [&]() -> const char* {
+      if (!world_.segment().channel_queue(channel).empty()) return "messages still wait: no reader was woken";
+      if (unanswered()) return "a worker still waits for an answer";
+      return recovery_.busy() ? "recovery still waits" : nullptr;
+    };
+    while (const char* what = waiting()) {
+      if (now_ms() > deadline) fail(what);
       static_cast<void>(recovery_.advance());
       sched_yield();
     }
@@ -398,6 +404,7 @@ class Storm {
     const pid_t pid = fork();
     if (pid < 0) fail("no child");
     if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left behind by a storm that fails
       // By itself too: a worker whose parent is late would send what nobody may answer yet.
       world_.table().set_live(*name, static_cast<uint32_t>(getpid()), 0);
       if (role == Role::kWorker) std::make_unique<StormWorker>(world_, *ledger_, *name, number)->live();

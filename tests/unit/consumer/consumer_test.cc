@@ -148,7 +148,7 @@ TEST_CASE("an answer to a message that was written over meanwhile is not sent") 
 
   CHECK_FALSE(message->intact());
   CHECK(consumer.send(*message, {{"text", "perhaps another's"}}).error() == Error::kSegmentCorrupt);
-  CHECK_FALSE(gateway.any_reply());
+  CHECK_FALSE(gateway.try_reply());
 }
 
 TEST_CASE("body chunks come under the name of their own channel") {
