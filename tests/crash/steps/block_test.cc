@@ -16,7 +16,6 @@ using sluice::tests::try_all;
 constexpr size_t kBytes = 20;
 constexpr size_t kLargest = kClassBytes[kClasses - 1];
 constexpr size_t kChained = kLargest + 5000;  // a block of the largest class and one of the next
-constexpr uint32_t kFreezeEvery = 5;  // instructions: megabytes are copied for each; kills are at every one
 
 void claim_all(Stage& stage, Member& me, size_t bytes, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) stage.claims.push_back(std::move(me.layer.claim(bytes).value()));
@@ -132,7 +131,7 @@ TEST_CASE("sending a chain is killed and frozen at each of its instructions") {
     report.refused = !me.layer.send(stage.channel, stage.claim, kChained, {}).ok();
   };
   scene.meanwhile = chain_meanwhile;
-  scene.freeze_every = kFreezeEvery;
+  scene.freeze_every = sluice::tests::kFreezeEvery;
   scene.judge = [](Stage& stage, const Report& report) {
     Stage::expect(!report.refused, "a chain is refused");
     stage.must_arrive("v1");
@@ -164,7 +163,7 @@ TEST_CASE("receiving a chain is killed and frozen at each of its instructions") 
     stage.delivery.release();
   };
   scene.meanwhile = chain_meanwhile;
-  scene.freeze_every = kFreezeEvery;
+  scene.freeze_every = sluice::tests::kFreezeEvery;
 
   try_all({scene});
 }
