@@ -22,7 +22,6 @@ using namespace sluice::shm;
 struct Record {
   size_t bytes = 0;
   std::map<std::string, std::pair<size_t, size_t>> fields;  // name -> offset, bytes
-  friend bool operator==(const Record&, const Record&) = default;
 };
 
 #define FIELD(type, field)                                 \
