@@ -270,5 +270,6 @@ int main(int argc, char** argv) {
   attached->detach();
   say("left", {});
   while (rogue.stays() && asked_to_leave == 0) ::pause();
+  ::signal(SIGTERM, SIG_IGN);  // the consumer is gone before the process is
   return 0;
 }
