@@ -4,7 +4,8 @@
 A test program says how many cases it ran: doctest and pytest in their summaries, others in a line
 `N passed, N failed`. One that says nothing is one case. One that ends badly counts at least one
 failure, whatever it said; a skipped case counts as failed, because there are none that may be skipped.
-Prints a line for each program that failed, then `N passed, N failed`; exits 1 when any failed.
+Prints a line for each program that failed and, marked with `| `, the end of what it printed; then
+`N passed, N failed`; exits 1 when any failed.
 """
 
 import json
@@ -16,6 +17,7 @@ PYTEST_LINE = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.MULTILI
 PYTEST_PART = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)")
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+LINES_SHOWN = 60
 
 
 def cases_in(output):
@@ -33,6 +35,11 @@ def cases_in(output):
             else:
                 failed += int(number)
     return (passed, failed) if found else None
+
+
+def end_of(output):
+    """The last lines of what a program printed, each marked."""
+    return "\n".join("| " + line for line in COLOUR.sub("", output).splitlines()[-LINES_SHOWN:])
 
 
 def count(test):
@@ -60,6 +67,7 @@ def main():
         if bad:
             print(f"failed: {test['name']}: {bad} of {good + bad}, {test['result'].lower()} "
                   f"after {test['duration']:.1f} s")
+            print(end_of(test.get("stdout", "") + "\n" + test.get("stderr", "")))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or passed == 0 else 0
 
