@@ -57,7 +57,7 @@ struct Ledger {
   std::array<std::atomic<uint64_t>, kConsumers> taken;
   std::array<std::atomic<uint32_t>, kWorkers> unanswered;  // connections that wait
   std::array<std::array<std::atomic<uint64_t>, kConnections>, kRows> last_seen;  // incarnation:32 | number:32
-  std::atomic<uint64_t> chained, to_inboxes, answers, resent;
+  std::atomic<uint64_t> chained, to_inboxes, answers, late, resent;
   std::array<std::array<std::atomic<uint8_t>, kMessages>, kWorkers> fate;
 
   void mark(uint32_t worker, uint32_t number, Fate what) {
@@ -158,10 +158,20 @@ class StormWorker {
     }
   }
 
+  [[nodiscard]] ReplyAddress address(const Connection& connection) const {
+    const ProcessName me = me_.layer.me();
+    return {me.index, me.incarnation, connection.opened.slot, connection.opened.generation, 0};
+  }
+
   void take(const Delivery& answer) {
     const Body body = body_of(answer);
+    // Meant for one that died in this row when its answerer was about to write: whoever reads a ring drops it.
+    if (answer.about().incarnation != me_.layer.me().incarnation) {
+      ledger_.late.fetch_add(1);
+      return;
+    }
     Connection& connection = connections_[body.connection];
-    if (body.worker != worker_ || answer.about().slot != connection.opened.slot) fail("another connection's answer");
+    if (body.worker != worker_ || answer.about() != address(connection)) fail("another connection's answer");
     if (connection.last_answered != 0 && body.number <= connection.last_answered) fail("S5: answers out of order");
     connection.last_answered = body.number;
     ledger_.mark(worker_, body.number, kAnswered);
@@ -188,7 +198,7 @@ class StormWorker {
     std::memcpy(claim->space().data(), &body, sizeof body);
     std::memcpy(claim->space().data() + bytes - sizeof body, &body, sizeof body);
     Route route{};
-    route.about = {me_.layer.me().index, me_.layer.me().incarnation, connection.opened.slot, connection.opened.generation, 0};
+    route.about = address(connection);
     const bool to_inbox = connection.owner && connection.number % kToInboxEvery == 1 &&
                           me_.layer.send_to(*connection.owner, *claim, bytes, route).ok();
     if (!to_inbox) {
@@ -346,10 +356,12 @@ class Storm {
     }
     for (const auto& each : ledger_->taken) taken += each.load();
     std::printf("%" PRIu64 " messages sent, %" PRIu64 " chained, %" PRIu64 " to inboxes; %" PRIu64 " taken, %" PRIu64
-                " answered; %u consumers, %u workers and %u recoveries killed; %" PRIu64 " twice, %" PRIu64
+                " answered, %" PRIu64
+                " too late; %u consumers, %u workers and %u recoveries killed; %" PRIu64 " twice, %" PRIu64
                 " lost, %" PRIu64 " in the hands of the dead, %" PRIu64 " sent again; %" PRIu64
                 " blocks freed, %" PRIu64 " handed back\n",
                 sent, ledger_->chained.load(), ledger_->to_inboxes.load(), taken, ledger_->answers.load(),
+                ledger_->late.load(),
                 consumer_kills_, worker_kills_, recovery_kills_, twice, lost, undelivered - lost, ledger_->resent.load(),
                 recovery_.totals().freed, recovery_.totals().returned);
     expect(sent > 1000, "hardly anything was sent");
