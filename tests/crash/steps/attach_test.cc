@@ -49,7 +49,6 @@ TEST_CASE("attaching and joining a channel is killed and frozen at each of its i
   int control = -1;
   Scene scene;
   scene.name = "attach";
-  scene.freeze_every = sluice::tests::kFreezeEvery;
   scene.ready = [&](Stage& stage, Member& me) {
     control = copy_of(stage.segment.memfd());
     sockets = {Fd(copy_of(me.bell.poll_fd())), Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))};
@@ -80,7 +79,6 @@ TEST_CASE("attaching and joining a channel is killed and frozen at each of its i
 TEST_CASE("detaching with a request in hand is killed and frozen at each of its instructions") {
   Scene scene;
   scene.name = "detach";
-  scene.freeze_every = sluice::tests::kFreezeEvery;
   scene.set = [](Stage& stage) {
     const std::string request = stage.name_message('w', 20, false);
     Stage::expect(stage.worker.send(stage.channel, stage.bytes_of(request)).ok(), "cannot send");

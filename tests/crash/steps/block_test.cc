@@ -131,7 +131,6 @@ TEST_CASE("sending a chain is killed and frozen at each of its instructions") {
     report.refused = !me.layer.send(stage.channel, stage.claim, kChained, {}).ok();
   };
   scene.meanwhile = chain_meanwhile;
-  scene.freeze_every = sluice::tests::kFreezeEvery;
   scene.judge = [](Stage& stage, const Report& report) {
     Stage::expect(!report.refused, "a chain is refused");
     stage.must_arrive("v1");
@@ -163,7 +162,6 @@ TEST_CASE("receiving a chain is killed and frozen at each of its instructions") 
     stage.delivery.release();
   };
   scene.meanwhile = chain_meanwhile;
-  scene.freeze_every = sluice::tests::kFreezeEvery;
 
   try_all({scene});
 }

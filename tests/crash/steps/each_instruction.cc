@@ -13,7 +13,6 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <string_view>
 
 #include "tests/crash/steps/one_step_calls.h"
 #include "tests/crash/steps/shared_image.h"
@@ -30,11 +29,6 @@ constexpr unsigned kAlarmSeconds = 120;  // for what takes milliseconds: nobody 
 [[gnu::noinline]] void reach_down_the_stack() {
   volatile char deep[256 * 1024];
   for (size_t at = 0; at < sizeof deep; at += 1024) deep[at] = 0;
-}
-
-bool all_of_them() {
-  const char* const asked = std::getenv("SLUICE_STEPS");
-  return asked != nullptr && std::string_view(asked) == "all";
 }
 
 class Trial {
@@ -79,7 +73,7 @@ class Trial {
         try_kill(true);
         try_kill(false);
       }
-      if (tried_.instructions % freeze_every_ == 0) try_freeze();
+      try_freeze();
       if (over) break;
       ++tried_.instructions;
       over = !victim_->step();
@@ -142,7 +136,6 @@ class Trial {
   }
 
   const Scene& scene_;
-  const uint32_t freeze_every_ = all_of_them() ? 1 : scene_.freeze_every;
   Stage stage_;
   Report* report_ = nullptr;
   std::unique_ptr<SteppedProcess> victim_;

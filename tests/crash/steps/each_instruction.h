@@ -18,10 +18,6 @@
 
 namespace sluice::tests {
 
-// Of a long scene: the others are frozen too with SLUICE_STEPS=all in the environment (tools/dev steps,
-// a quarter of an hour).
-inline constexpr uint32_t kFreezeEvery = 5;
-
 struct Scene {
   std::string name;
   shm::Role victim = shm::Role::kConsumer;
@@ -39,7 +35,6 @@ struct Scene {
   // The living, after a kill: before recovery, and after it.
   std::function<void(Stage&)> before_recovery = [](Stage&) {};
   std::function<void(Stage&)> after_recovery = [](Stage&) {};
-  uint32_t freeze_every = 1;  // instructions; kills are at every one
 };
 
 struct Tried {

@@ -47,7 +47,6 @@ Scene sending(const char* state) {
 
 TEST_CASE("a group send to three channels, one of them full, is killed and frozen at each of its instructions") {
   Scene scene = sending("a channel full");
-  scene.freeze_every = sluice::tests::kFreezeEvery;
   const auto judge = scene.judge;
   scene.judge = [judge](Stage& stage, const Report& report) {
     Stage::expect(report.pushes == 1, "a worker with room is skipped");
@@ -55,7 +54,6 @@ TEST_CASE("a group send to three channels, one of them full, is killed and froze
   };
 
   Scene full = sending("a channel and the worker full");
-  full.freeze_every = sluice::tests::kFreezeEvery;
   full.set = [set = full.set](Stage& stage) {
     set(stage);
     for (uint32_t i = 0; i < stage.segment.geometry().inbox_cells; ++i) {

@@ -182,7 +182,6 @@ TEST_CASE("ringing a sleeper is killed and frozen at each of its instructions, a
 TEST_CASE("recovery is killed and frozen at each of its instructions, and another completes it") {
   Scene scene;
   scene.name = "recovery";
-  scene.freeze_every = sluice::tests::kFreezeEvery;
   scene.set = [](Stage& stage) {
     stage.worker_sends(2);
     stage.other_is_victims = true;
