@@ -13,6 +13,7 @@
 #include "protocol/channel_name.h"
 #include "protocol/codec.h"
 #include "protocol/limits.h"
+#include "worker/header_field.h"
 
 namespace sluice {
 namespace {
@@ -194,6 +195,30 @@ OptionKey root_path_key() {
           [](const Options& o) { return quoted(o.worker.root_path); }};
 }
 
+// Each value may hold several, divided by commas; an empty one alone means none.
+OptionKey networks_key(const char* name, Networks WorkerSettings::*member, const char* help) {
+  return {name, "LIST", help,
+          [=](Options& o, Values values) {
+            Networks networks;
+            for (const std::string& value : values) {
+              if (value.empty() && values.size() == 1) break;
+              for (const std::string& text : split_list(value)) {
+                networks.add(trim_blanks(text));
+                if (networks.texts().size() > limits::kProxyNetworks) {
+                  must_be(fmt::format("at most {} networks", limits::kProxyNetworks));
+                }
+              }
+            }
+            o.worker.*member = std::move(networks);
+          },
+          [=](const Options& o) {
+            std::vector<std::string> all;
+            for (const std::string& text : (o.worker.*member).texts()) all.push_back(quoted(text));
+            return fmt::format("[{}]", fmt::join(all, ", "));
+          },
+          true};
+}
+
 // GLOB [capacity=N] [expiry=SECONDS]
 ChannelOption channel_option(std::string_view text) {
   ChannelOption option;
@@ -319,6 +344,13 @@ std::vector<OptionKey> make_table() {
   table.push_back(size_key("max-message", &W::max_message_bytes, 1, limits::kMessageBytes,
                            "a WebSocket message; beyond: closed with 1009"));
   table.push_back(root_path_key());
+  table.push_back(networks_key(
+      "trusted-proxies", &W::trusted_proxies,
+      "whose X-Forwarded-For, -Proto, -Host, -Port and Forwarded are believed: addresses, networks "
+      "(192.0.2.0/24) or unix, divided by commas; may be repeated"));
+  table.push_back(networks_key(
+      "proxy-protocol", &W::proxy_protocol,
+      "who has to begin a connection with a PROXY header, version 1 or 2; a list as above"));
   table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
@@ -330,6 +362,16 @@ std::vector<OptionKey> make_table() {
 }
 
 }  // namespace
+
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> pieces;
+  for (;;) {
+    const size_t comma = text.find(',');
+    pieces.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return pieces;
+    text.remove_prefix(comma + 1);
+  }
+}
 
 const std::vector<OptionKey>& option_table() {
   static const std::vector<OptionKey> table = make_table();

@@ -35,10 +35,15 @@ void read_address(const sockaddr_storage& address, std::string& host, uint16_t& 
 
 // ---- Connection: its beginning ------------------------------------------------------------------
 
-bool Connection::open(shm::Fd fd, const InheritedListener& from) noexcept {
+bool Connection::open(shm::Fd fd, const sockaddr_storage& client,
+                      const InheritedListener& from) noexcept {
   if (!socket_.open(place().loop, std::move(fd), *this)) return false;
-  endpoints_ = {.client_host = {}, .server_host = from.host, .server_port = from.port};
-  read_address(socket_.client_address(), endpoints_.client_host, endpoints_.client_port);
+  endpoints_ = {.client_host = {},
+                .server_host = from.host,
+                .server_port = from.port,
+                .prefaced = place().settings.proxy_protocol.contains(client),
+                .trusted = place().settings.trusted_proxies.contains(client)};
+  read_address(client, endpoints_.client_host, endpoints_.client_port);
   read_address(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
   return true;
 }
@@ -84,7 +89,8 @@ Connection* ConnectionTable::find(const ReplyAddress& address) const noexcept {
   return connection != nullptr && connection->address(address.ordinal) == address ? connection : nullptr;
 }
 
-void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept {
+void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
+                             const InheritedListener& from) noexcept {
   place_.tell_time();
   Connection* connection = nullptr;
   if (spare_.empty()) {
@@ -93,7 +99,7 @@ void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept
     connection = spare_.back().release();
     spare_.pop_back();
   }
-  if (!connection->open(std::move(fd), from)) {
+  if (!connection->open(std::move(fd), client, from)) {
     keep_spare(std::unique_ptr<Connection>(connection));
     return;
   }
