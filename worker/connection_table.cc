@@ -1,7 +1,4 @@
 // worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 
 #include "protocol/limits.h"
@@ -15,20 +12,11 @@ namespace {
 constexpr size_t kSpareConnections = 1024;  // kept for the next clients; a few hundred bytes each
 
 // Leaves both as they are for a unix socket, and for an address that is not known.
-void read_address(const sockaddr_storage& address, std::string& host, uint16_t& port) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET) {
-    const auto& four = reinterpret_cast<const sockaddr_in&>(address);
-    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
-    port = ntohs(four.sin_port);
-  } else if (address.ss_family == AF_INET6) {
-    const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
-    inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
-    port = ntohs(six.sin6_port);
-  } else {
-    return;
-  }
-  host = text;
+void read_name(const sockaddr_storage& name, std::string& host, uint16_t& port) {
+  const IpEndpoint end = ip_endpoint_of(name);
+  if (!end.address.known()) return;
+  host = IpText(end.address).view();
+  port = end.port;
 }
 
 }  // namespace
@@ -43,8 +31,8 @@ bool Connection::open(shm::Fd fd, const sockaddr_storage& client,
                 .server_port = from.port,
                 .prefaced = place().settings.proxy_protocol.contains(client),
                 .trusted = place().settings.trusted_proxies.contains(client)};
-  read_address(client, endpoints_.client_host, endpoints_.client_port);
-  read_address(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
+  read_name(client, endpoints_.client_host, endpoints_.client_port);
+  read_name(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
   return true;
 }
 

@@ -120,7 +120,7 @@ def test_a_socket_for_both_families_knows_ipv4_networks():
         with gateway:
             gateway.host, gateway.port = "127.0.0.1", bound.getsockname()[1]
             assert ask(gateway, FORWARDED, TRUSTED) == ("https", ["198.51.100.7", 0], ["example.org", 445])
-            assert ask(gateway, FORWARDED)[0] == "http"
+            assert ask(gateway, FORWARDED) == ("http", "us", "here")
             assert ask(gateway, {}, BALANCER, LINE)[1] == ["192.0.2.7", 4711]
 
 
