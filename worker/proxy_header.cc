@@ -148,7 +148,8 @@ ProxyHeader read_proxy_header(Bytes bytes) noexcept {
   const auto begins_as = [text](std::string_view start) {
     return text.substr(0, start.size()) == start.substr(0, text.size());
   };
-  if (begins_as(kLineStart)) return text.size() <= kLineStart.size() ? ProxyHeader{} : read_line(text);
+  if (begins_as(kLineStart))
+    return text.size() <= kLineStart.size() ? ProxyHeader{} : read_line(text);
   if (!begins_as(kSignature)) return refused("no PROXY header");
   return text.size() < kSignature.size() ? ProxyHeader{} : read_binary(bytes);
 }

@@ -24,8 +24,8 @@ struct ProxyHeader {
   enum class Progress : uint8_t { kMore, kWhole, kRefused };
   // For whom the proxy speaks.
   enum class Client : uint8_t {
-    kItself,    // LOCAL: the connection's ends are who they are
-    kUnnamed,   // UNKNOWN, UNSPEC, datagrams: somebody whose address it does not say
+    kItself,   // LOCAL: the connection's ends are who they are
+    kUnnamed,  // UNKNOWN, UNSPEC, datagrams: somebody whose address it does not say
     kUnixSocket,
     kAddress,
   };
@@ -35,7 +35,7 @@ struct ProxyHeader {
   size_t size = 0;            // kWhole: bytes it took
   Client client_kind = Client::kItself;
   IpEndpoint client{}, server{};  // kAddress: whom it accepted, and where
-  bool over_tls = false;      // from the client to the proxy
+  bool over_tls = false;          // from the client to the proxy
 };
 
 // `bytes` is all there is since the connection began, perhaps with more behind the header.

@@ -1,7 +1,9 @@
 """tests/blackbox/test_proxies.py -- behind proxies: what they may say of a client, and which of them."""
 
+import json
 import re
 import socket
+import subprocess
 import time
 
 import pytest
@@ -10,6 +12,7 @@ from asker import ANYBODY, BALANCER, BOTH, FORWARDED, LINE, OPTIONS, SIGNATURE, 
 from rogue import Rogue
 from support.gateway import Gateway
 from support.http_client import request_bytes
+from support.waiting import SLOWNESS
 from support.websocket_client import WebSocket
 
 
@@ -134,6 +137,16 @@ def test_a_proxy_header_may_come_byte_by_byte(gateway, header):
         for _ in range(2):
             assert who(client.read_response())[1] == ["192.0.2.7", 4711]
             client.request("GET", "/echo")
+
+
+def test_curls_proxy_header_is_read(gateway):
+    run = subprocess.run(["curl", "-sS", "--noproxy", "*", "--haproxy-protocol", "--interface", BALANCER,
+                          "-w", "\n%{local_port}", f"http://{gateway.host}:{gateway.port}/echo"],
+                         capture_output=True, text=True, timeout=20 * SLOWNESS, check=True)
+
+    echo, port = run.stdout.rsplit("\n", 1)
+    assert json.loads(echo)["client"] == [BALANCER, int(port)]
+    assert json.loads(echo)["server"] == [gateway.host, gateway.port]
 
 
 def test_a_client_behind_tls_asks_by_https(gateway):

@@ -34,7 +34,8 @@ bool same(const ProxyHeader& a, const ProxyHeader& b) {
 
 void try_header(std::string_view bytes) {
   const ProxyHeader whole = read_proxy_header(as_bytes(bytes));
-  require(whole.progress != Progress::kMore || bytes.size() < limits::kProxyHeaderBytes, "no bound");
+  require(whole.progress != Progress::kMore || bytes.size() < limits::kProxyHeaderBytes,
+          "no bound");
   require(whole.size <= bytes.size(), "more than there is");
   for (size_t size = 0; size < std::min(bytes.size(), limits::kProxyHeaderBytes); ++size) {
     const ProxyHeader part = read_proxy_header(as_bytes(bytes.substr(0, size)));
@@ -57,7 +58,8 @@ void try_forwarded(std::string_view value) {
   }();
   const auto read = [](std::string_view name, std::string_view first, std::string_view second) {
     const HeaderField headers[] = {{name, first}, {name, second}};
-    return read_forwarded(second.empty() ? std::span(headers).first(1) : std::span(headers), trusted);
+    return read_forwarded(second.empty() ? std::span(headers).first(1) : std::span(headers),
+                          trusted);
   };
   for (const std::string_view name : {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
                                       "X-Forwarded-Port", "Forwarded"}) {
@@ -84,7 +86,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);
   try_header(text);
   // A head's scan lets no control character but HTAB into a value.
-  if (std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' && c != '\t'; })) {
+  if (std::none_of(text.begin(), text.end(),
+                   [](unsigned char c) { return c < ' ' && c != '\t'; })) {
     try_forwarded(text);
   }
   return 0;
