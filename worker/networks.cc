@@ -51,7 +51,7 @@ void Networks::add(std::string_view text) {
     range.last.bytes[bit / 8] |= mask;
   }
   std::string shortest(IpText(range.first).view());
-  if (bits < width) shortest += "/" + std::to_string(bits);
+  if (bits < width) shortest.append("/").append(std::to_string(bits));
   if (range.first != address) {
     throw std::invalid_argument("must be networks without further bits: " + shortest + ", not '" +
                                 std::string(text) + "'");
