@@ -1,6 +1,7 @@
 // gateway/main.cc -- the life of the gateway as a list of named steps.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -38,7 +39,9 @@ class Folder {
 
 std::vector<ListenAddress> addresses_of(const Options& options) {
   std::vector<ListenAddress> addresses = options.listen;
-  for (const ListenAddress& passed : passed_sockets()) addresses.push_back(passed);
+  for (const ListenAddress& passed : passed_sockets()) {  // fd:3 of them may be named as well
+    if (std::ranges::find(addresses, passed) == addresses.end()) addresses.push_back(passed);
+  }
   if (addresses.empty()) addresses.push_back(parse_listen_address(kDefaultListen));
   return addresses;
 }

@@ -2,7 +2,6 @@
 #include "gateway/option_table.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/un.h>
 
 #include <array>
@@ -13,6 +12,7 @@
 #include "protocol/channel_name.h"
 #include "protocol/codec.h"
 #include "protocol/limits.h"
+#include "worker/header_field.h"
 
 namespace sluice {
 namespace {
@@ -39,6 +39,16 @@ std::string quoted(std::string_view text) {
     }
   }
   return out + "\"";
+}
+
+// As a TOML array of what is written already.
+std::string show_list(const std::vector<std::string>& values) {
+  std::string out = "[";
+  for (const std::string& value : values) {
+    if (out.size() > 1) out += ", ";
+    out += value;
+  }
+  return out + "]";
 }
 
 // `what` names the part of a value that the number is.
@@ -147,7 +157,7 @@ OptionKey listen_key() {
             std::vector<std::string> all;
             for (const ListenAddress& address : o.listen) all.push_back(quoted(to_string(address)));
             if (all.empty()) all.push_back(quoted(kDefaultListen));
-            return fmt::format("[{}]", fmt::join(all, ", "));
+            return show_list(all);
           },
           true};
 }
@@ -192,6 +202,30 @@ OptionKey root_path_key() {
             o.worker.root_path = v[0];
           },
           [](const Options& o) { return quoted(o.worker.root_path); }};
+}
+
+// Each value may hold several, divided by commas; an empty one alone means none.
+OptionKey networks_key(const char* name, Networks WorkerSettings::*member, const char* help) {
+  return {name, "LIST", help,
+          [=](Options& o, Values values) {
+            Networks networks;
+            for (const std::string& value : values) {
+              if (value.empty() && values.size() == 1) break;
+              for (const std::string& text : split_list(value)) {
+                networks.add(trim_blanks(text));
+                if (networks.texts().size() > limits::kProxyNetworks) {
+                  must_be(fmt::format("at most {} networks", limits::kProxyNetworks));
+                }
+              }
+            }
+            o.worker.*member = std::move(networks);
+          },
+          [=](const Options& o) {
+            std::vector<std::string> all;
+            for (const std::string& text : (o.worker.*member).texts()) all.push_back(quoted(text));
+            return show_list(all);
+          },
+          true};
 }
 
 // GLOB [capacity=N] [expiry=SECONDS]
@@ -248,7 +282,7 @@ OptionKey channel_key() {
           [](const Options& o) {
             std::vector<std::string> all;
             for (const ChannelOption& option : o.channels) all.push_back(show_channel(option));
-            return fmt::format("[{}]", fmt::join(all, ", "));
+            return show_list(all);
           },
           true};
 }
@@ -319,6 +353,13 @@ std::vector<OptionKey> make_table() {
   table.push_back(size_key("max-message", &W::max_message_bytes, 1, limits::kMessageBytes,
                            "a WebSocket message; beyond: closed with 1009"));
   table.push_back(root_path_key());
+  table.push_back(networks_key(
+      "trusted-proxies", &W::trusted_proxies,
+      "whose X-Forwarded-For, -Proto, -Host, -Port and Forwarded are believed: addresses, networks "
+      "(192.0.2.0/24) or unix, divided by commas; may be repeated"));
+  table.push_back(networks_key(
+      "proxy-protocol", &W::proxy_protocol,
+      "who has to begin a connection with a PROXY header, version 1 or 2; a list as above"));
   table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
@@ -330,6 +371,16 @@ std::vector<OptionKey> make_table() {
 }
 
 }  // namespace
+
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> pieces;
+  for (;;) {
+    const size_t comma = text.find(',');
+    pieces.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return pieces;
+    text.remove_prefix(comma + 1);
+  }
+}
 
 const std::vector<OptionKey>& option_table() {
   static const std::vector<OptionKey> table = make_table();

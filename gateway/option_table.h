@@ -25,4 +25,7 @@ struct OptionKey {
 
 [[nodiscard]] const std::vector<OptionKey>& option_table();
 
+// The pieces between commas, where one text may hold several values.
+[[nodiscard]] std::vector<std::string> split_list(std::string_view text);
+
 }  // namespace sluice

@@ -41,17 +41,6 @@ const OptionKey* find_key(std::string_view name) {
   return nullptr;
 }
 
-// The pieces between commas, for a variable that may hold several values.
-std::vector<std::string> split_list(std::string_view text) {
-  std::vector<std::string> pieces;
-  for (;;) {
-    const size_t comma = text.find(',');
-    pieces.emplace_back(text.substr(0, comma));
-    if (comma == std::string_view::npos) return pieces;
-    text.remove_prefix(comma + 1);
-  }
-}
-
 // Variables that the tree's own tools read, not the gateway.
 bool is_of_tools(std::string_view name) {
   return name == "SLUICE_BUILD" || name.starts_with("SLUICE_MESON_") ||

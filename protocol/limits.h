@@ -49,6 +49,19 @@ inline constexpr size_t kLeadingEmptyLines = 1;
 inline constexpr size_t kTrailerFields = 32;
 inline constexpr size_t kTrailerBytes = 8 * kKiB;
 
+// ---- proxies before us ----
+
+// Networks of --trusted-proxies or of --proxy-protocol; a large CDN has 300. Beyond: the option is refused.
+inline constexpr size_t kProxyNetworks = 1024;
+// Trusted proxies between a client and us that a list is read through; a chain has a handful. Beyond: the
+// last one read counts as the client.
+inline constexpr size_t kForwardedHops = 64;
+// A PROXY header of version 1, as its specification bounds it. Beyond: the connection is cut.
+inline constexpr size_t kProxyLineBytes = 107;
+// One of version 2, whose length field could say 64 KiB; addresses and a client's certificate take a few
+// hundred bytes. Beyond: the connection is cut.
+inline constexpr size_t kProxyHeaderBytes = 4 * kKiB;
+
 // ---- request bodies ----
 
 // Body after chunked decoding. Beyond: 413, by the length given or when the bytes pass it, and

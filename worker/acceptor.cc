@@ -58,9 +58,12 @@ bool Acceptor::start() noexcept {
 
 void Acceptor::accept() noexcept {
   for (uint32_t i = 0; i < limits::kAcceptedPerTurn && polled_ != nullptr; ++i) {
-    shm::Fd client(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    shm::Fd client(::accept4(polled_->fd.get(), reinterpret_cast<sockaddr*>(&name), &size,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
-      connections_.accept(std::move(client), listener_);
+      connections_.accept(std::move(client), name, listener_);
     } else if (errno == EMFILE || errno == ENFILE) {
       return shed_one();
     } else if (errno != EINTR && errno != ECONNABORTED) {

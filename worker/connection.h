@@ -46,6 +46,8 @@ class Connection final : public Timed, private Socket::Listener {
 
   [[nodiscard]] Workplace& place() const noexcept;
   [[nodiscard]] const Endpoints& endpoints() const noexcept { return endpoints_; }
+  // A proxy said who is at both ends.
+  void set_endpoints(Endpoints said) noexcept { endpoints_ = std::move(said); }
   [[nodiscard]] uint32_t slot() const noexcept { return slot_; }
   [[nodiscard]] ReplyAddress address(uint32_t ordinal) const noexcept;
   [[nodiscard]] Conversation& conversation() const noexcept { return *conversation_; }
@@ -84,7 +86,8 @@ class Connection final : public Timed, private Socket::Listener {
   static constexpr uint32_t kNoSlot = 0xffffffff;
 
   // from the table
-  [[nodiscard]] bool open(shm::Fd fd, const InheritedListener& from) noexcept;
+  [[nodiscard]] bool open(shm::Fd fd, const sockaddr_storage& client,
+                          const InheritedListener& from) noexcept;
   void begin(shm::ConnectionSlots::Opened slot, std::unique_ptr<Conversation> conversation) noexcept;
   void reset() noexcept;
 
@@ -136,8 +139,8 @@ class ConnectionTable {
   ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections);
   ~ConnectionTable();
 
-  // A client's socket, accepted at a listener of ours and not blocking.
-  void accept(shm::Fd fd, const InheritedListener& from) noexcept;
+  // A client's socket, not blocking; who it is, as accept() said, and at which listener of ours.
+  void accept(shm::Fd fd, const sockaddr_storage& client, const InheritedListener& from) noexcept;
   // The open connection of that slot; null for none.
   [[nodiscard]] Connection* find(uint32_t slot) const noexcept {
     return slot < by_slot_.size() ? by_slot_[slot] : nullptr;

@@ -1,7 +1,4 @@
 // worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 
 #include "protocol/limits.h"
@@ -15,31 +12,27 @@ namespace {
 constexpr size_t kSpareConnections = 1024;  // kept for the next clients; a few hundred bytes each
 
 // Leaves both as they are for a unix socket, and for an address that is not known.
-void read_address(const sockaddr_storage& address, std::string& host, uint16_t& port) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET) {
-    const auto& four = reinterpret_cast<const sockaddr_in&>(address);
-    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
-    port = ntohs(four.sin_port);
-  } else if (address.ss_family == AF_INET6) {
-    const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
-    inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
-    port = ntohs(six.sin6_port);
-  } else {
-    return;
-  }
-  host = text;
+void read_name(const sockaddr_storage& name, std::string& host, uint16_t& port) {
+  const IpEndpoint end = ip_endpoint_of(name);
+  if (!end.address.known()) return;
+  host = IpText(end.address).view();
+  port = end.port;
 }
 
 }  // namespace
 
 // ---- Connection: its beginning ------------------------------------------------------------------
 
-bool Connection::open(shm::Fd fd, const InheritedListener& from) noexcept {
+bool Connection::open(shm::Fd fd, const sockaddr_storage& client,
+                      const InheritedListener& from) noexcept {
   if (!socket_.open(place().loop, std::move(fd), *this)) return false;
-  endpoints_ = {.client_host = {}, .server_host = from.host, .server_port = from.port};
-  read_address(socket_.client_address(), endpoints_.client_host, endpoints_.client_port);
-  read_address(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
+  endpoints_ = {.client_host = {},
+                .server_host = from.host,
+                .server_port = from.port,
+                .prefaced = place().settings.proxy_protocol.contains(client),
+                .trusted = place().settings.trusted_proxies.contains(client)};
+  read_name(client, endpoints_.client_host, endpoints_.client_port);
+  read_name(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
   return true;
 }
 
@@ -84,7 +77,8 @@ Connection* ConnectionTable::find(const ReplyAddress& address) const noexcept {
   return connection != nullptr && connection->address(address.ordinal) == address ? connection : nullptr;
 }
 
-void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept {
+void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
+                             const InheritedListener& from) noexcept {
   place_.tell_time();
   Connection* connection = nullptr;
   if (spare_.empty()) {
@@ -93,7 +87,7 @@ void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept
     connection = spare_.back().release();
     spare_.pop_back();
   }
-  if (!connection->open(std::move(fd), from)) {
+  if (!connection->open(std::move(fd), client, from)) {
     keep_spare(std::unique_ptr<Connection>(connection));
     return;
   }

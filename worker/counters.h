@@ -16,6 +16,7 @@ enum class Counter : uint8_t {
   kAnswers,
   kWebSockets,
   // what clients did
+  kRefusedProxyHeaders,
   kRefusedHeads,
   kRefusedForms,
   kRefusedHandshakes,
@@ -71,6 +72,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kRequests, "requests", "published on http.request"},
     {Counter::kAnswers, "answers", "completed, by consumers"},
     {Counter::kWebSockets, "websockets", "published on websocket.connect"},
+    {Counter::kRefusedProxyHeaders, "refused_proxy_headers", "none, malformed or late where one is due: cut"},
     {Counter::kRefusedHeads, "refused_heads", "malformed or over a limit: 4xx or 5xx, then close"},
     {Counter::kRefusedForms, "refused_forms", "a form or query over a limit or malformed: 400 or 413"},
     {Counter::kRefusedHandshakes, "refused_handshakes", "an upgrade that is none: 400, 405 or 426"},

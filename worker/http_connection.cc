@@ -6,6 +6,7 @@
 
 #include "protocol/limits.h"
 #include "worker/http_farewell.h"
+#include "worker/request_source.h"
 #include "worker/websocket_connection.h"
 
 namespace sluice {
@@ -33,12 +34,6 @@ HttpConnection::~HttpConnection() {
 
 std::unique_ptr<Conversation> begin_http(Connection& connection) {
   return std::make_unique<HttpConnection>(connection);
-}
-
-RequestSource HttpConnection::source() const noexcept {
-  const Endpoints& ends = connection_.endpoints();
-  return {place_.settings.root_path, ends.client_host, ends.client_port, ends.server_host,
-          ends.server_port};
 }
 
 size_t HttpConnection::on_bytes(Bytes bytes) noexcept {
@@ -135,13 +130,14 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
 void HttpConnection::send_head(const RequestHead& head, Exchange& exchange) noexcept {
   const ReplyChannelName channel =
       ReplyChannelName::http_response(connection_.address(exchange.ordinal));
+  const RequestSource source = source_of(place_, connection_.endpoints(), head);
   for (size_t room = expected_head_bytes(head); room <= kLargestHeadBytes; room *= 4) {
     Result<shm::Claim> claim = place_.layer.claim(room);
     Result<void> encoded = claim.ok() ? Result<void>() : Result<void>(claim.error());
     if (claim.ok()) {
       Encoder encoder(claim->space());
       encoder.begin_map();
-      encoded = encode_request_head(encoder, head, source(), channel.view());
+      encoded = encode_request_head(encoder, head, source, channel.view());
       exchange.head_bytes = static_cast<uint32_t>(encoder.size() - kMapHeaderBytes);
       exchange.head_elements = encoder.elements();
       if (encoded.ok()) encoded = encode_request_body(encoder, {});
@@ -181,7 +177,8 @@ void HttpConnection::begin_body(const RequestHead& head, Exchange& exchange) noe
   encoder.begin_map();
   const ReplyChannelName channel =
       ReplyChannelName::http_response(connection_.address(exchange.ordinal));
-  Result<void> encoded = encode_request_head(encoder, head, source(), channel.view());
+  const RequestSource source = source_of(place_, connection_.endpoints(), head);
+  Result<void> encoded = encode_request_head(encoder, head, source, channel.view());
   body.head_elements = encoder.elements();
   if (encoded.ok()) {
     encoder.end_map();

@@ -17,7 +17,6 @@
 #include "worker/exchange.h"
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
-#include "worker/request_message.h"
 
 namespace sluice {
 
@@ -50,7 +49,6 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   [[nodiscard]] bool retry() noexcept override;
 
   // receiving
-  [[nodiscard]] RequestSource source() const noexcept;
   [[nodiscard]] bool begin_websocket(const RequestHead& head, Exchange& exchange) noexcept;
   void begin_body(const RequestHead& head, Exchange& exchange) noexcept;
   void send_head(const RequestHead& head, Exchange& exchange) noexcept;

@@ -20,7 +20,7 @@ struct Decimal {
   size_t size;
 };
 
-// SERVER_NAME and SERVER_PORT as Django has them: of the socket, not of the Host field.
+// SERVER_NAME and SERVER_PORT as Django has them: of the source, not of the Host field.
 Result<void> encode_common(Encoder& encoder, const RequestHead& head, const RequestSource& source) {
   encoder.key("GET");
   if (const Result<void> query = encode_query(head.query, encoder); !query.ok()) return query.error();
@@ -92,7 +92,7 @@ Result<void> encode_request_head(Encoder& encoder, const RequestHead& head, cons
                                  std::string_view response_channel) {
   encoder.key("method").text(head.method);
   encoder.key("response_channel").text(response_channel);
-  encoder.key("scheme").text("http");
+  encoder.key("scheme").text(source.secure ? "https" : "http");
   return encode_common(encoder, head, source);
 }
 
@@ -100,7 +100,7 @@ Result<void> encode_websocket_head(Encoder& encoder, const RequestHead& head, co
                                    std::string_view reply_channel,
                                    std::span<const std::string_view> subprotocols) {
   encoder.key("reply_channel").text(reply_channel);
-  encoder.key("scheme").text("ws");
+  encoder.key("scheme").text(source.secure ? "wss" : "ws");
   encoder.key("subprotocols").begin_list();
   for (const std::string_view offered : subprotocols) encoder.text(offered);
   encoder.end_list();

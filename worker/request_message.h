@@ -23,6 +23,7 @@ struct RequestSource {
   uint16_t client_port = 0;
   std::string_view server_host;
   uint16_t server_port = 0;
+  bool secure = false;  // https, wss
 };
 
 // Keys and values of a map, encoded: everything between its header and its end.

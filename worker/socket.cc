@@ -95,13 +95,6 @@ void Socket::close(bool with_reset) noexcept {
   fd_.reset();  // libuv polls it no more
 }
 
-sockaddr_storage Socket::client_address() const noexcept {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-  return address;
-}
-
 sockaddr_storage Socket::own_address() const noexcept {
   sockaddr_storage address{};
   socklen_t size = sizeof address;

@@ -57,8 +57,7 @@ class Socket {
   // With a reset: what the client has not read yet it need not get.
   void close(bool with_reset) noexcept;
 
-  // Of the client's end and of ours; family AF_UNSPEC when unknown.
-  [[nodiscard]] sockaddr_storage client_address() const noexcept;
+  // Of our end; family AF_UNSPEC when unknown.
   [[nodiscard]] sockaddr_storage own_address() const noexcept;
 
  private:

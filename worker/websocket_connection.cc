@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "protocol/limits.h"
+#include "worker/request_source.h"
 #include "worker/websocket_accept.h"
 
 namespace sluice {
@@ -25,9 +26,7 @@ WebSocketConnection::WebSocketConnection(Connection& connection)
 WebSocketConnection::~WebSocketConnection() { place_.retries.remove(*this); }
 
 Result<void> WebSocketConnection::announce(const RequestHead& head, const Handshake& handshake) {
-  const Endpoints& ends = connection_.endpoints();
-  const RequestSource source{place_.settings.root_path, ends.client_host, ends.client_port,
-                             ends.server_host, ends.server_port};
+  const RequestSource source = source_of(place_, connection_.endpoints(), head);
   const Result<void> sent = feed_->announce(head, source, handshake.subprotocols);
   if (!sent.ok()) {
     feed_.reset();

@@ -24,8 +24,8 @@
 #include "worker/acceptor.h"
 #include "worker/connection.h"
 #include "worker/dispatcher.h"
-#include "worker/http_connection.h"
 #include "worker/log.h"
+#include "worker/proxy_preface.h"
 #include "worker/succession.h"
 #include "worker/workplace.h"
 
@@ -141,7 +141,7 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
       layer_(*inheritance.segment, map_own(arenas_, inheritance.own_arena), doorbell_, inheritance.me),
       slots_(*inheritance.segment, inheritance.me),
       place_(inheritance.settings, loop, layer_, slots_, open_channels(layer_), uv_now(&loop)),
-      connections_(place_, begin_http, most_connections(inheritance.settings, *inheritance.segment)),
+      connections_(place_, begin_conversation, most_connections(inheritance.settings, *inheritance.segment)),
       dispatcher_(place_, connections_),
       succession_(loop, layer_) {
   look_at_the_clock();

@@ -9,6 +9,7 @@
 #include "shm/doorbell.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
+#include "worker/networks.h"
 
 namespace sluice {
 
@@ -32,6 +33,8 @@ struct WorkerSettings {
   size_t max_message_bytes;
   uint32_t max_connections;   // per worker
   std::string root_path;      // SCRIPT_NAME
+  Networks trusted_proxies;   // whose X-Forwarded-For and the like are believed
+  Networks proxy_protocol;    // who begins a connection with a PROXY header
   bool accept_by_consumer = false;
   bool raw_forms = false;
 };

@@ -16,6 +16,7 @@
 #include "worker/groups.h"
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
+#include "worker/ip_address.h"
 #include "worker/retries.h"
 #include "worker/stuck_consumers.h"
 #include "worker/websocket_session.h"
@@ -35,12 +36,15 @@ struct Channels {
   [[nodiscard]] bool sound(const shm::ChannelLayer& layer) const noexcept;
 };
 
-// Both ends of a connection, as META and ASGI name them.
+// Both ends of a connection, as META and ASGI name them: its socket's, or what a PROXY header says.
 struct Endpoints {
   std::string client_host;  // "" for a unix socket
   std::string server_host;
   uint16_t client_port = 0;
   uint16_t server_port = 0;
+  bool prefaced = false;  // it has to begin with a PROXY header
+  bool trusted = false;   // the client is a proxy of ours: its headers say who asked (request_source.h)
+  bool secure = false;    // the client came over TLS
 };
 
 struct Workplace {
@@ -76,7 +80,9 @@ struct Workplace {
   bool given_up = false;
   uint16_t leaving_code = close_code::kGoingAway;  // of WebSockets, when draining
   uint64_t drain_until_ms = kNever;
+  uint64_t refusal_logged_ms = 0;  // when a PROXY header was last said to be none
   std::string text;                // for one call: an answer's head
+  IpText client_text;              // for one call: the address a proxy names
   std::vector<std::byte> scratch;  // for one call: a head while its size is unknown
 };
 

@@ -2,7 +2,8 @@
 //
 //   rogue_consumer <control socket>
 //
-// Says `attached`, then `took <channel> <method> <path> [what]` for each message before it acts on it.
+// Says `attached`, then `took <channel> <method> <path> [what]` for each message before it acts on it, and
+// of one on /rogue/who `who <channel> <scheme>` and META's names of both ends.
 // A path it does not know is answered with "plain".
 #include <signal.h>
 #include <unistd.h>
@@ -79,6 +80,7 @@ class Rogue {
     }
     say("took", line);
     if (message.kind() == MessageKind::kHttpRequest) answer(message, path);
+    if (path == "/rogue/who") say_who(message);
     if (message.kind() == MessageKind::kWebSocketConnect && path == "/rogue/accept-at-length") {
       accept_at_length(message);
     }
@@ -91,6 +93,18 @@ class Rogue {
   [[nodiscard]] bool stays() const { return stays_; }
 
  private:
+  // By the channel of its message, who asked whom.
+  static void say_who(const Message& message) {
+    std::string line(message.channel());
+    line.append(" ").append(message.fields().text("scheme"));
+    const auto meta = message.fields().find("META");
+    for (const auto key : {"REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT"}) {
+      const auto value = meta ? meta->find(key) : std::nullopt;
+      line.append(" ").append(value ? value->text().value_or("") : "");
+    }
+    say("who", line);
+  }
+
   void answer(const Message& message, std::string_view path) {
     const auto asked = path.starts_with("/rogue/") ? path.substr(7) : std::string_view{};
     Result<void> result;

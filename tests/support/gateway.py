@@ -88,6 +88,7 @@ class Gateway:
         command += ["--listen", listen] if listen else []
         self.command = command + [str(option) for option in options]
         self.environment = {**own_environment(), **(environment or {})}
+        self.passed = ()  # descriptors it inherits, under the same numbers
         self._demo = demo
         self.process = self.output = None
         self.host, self.port = "127.0.0.1", 0
@@ -97,7 +98,7 @@ class Gateway:
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True, text=True,
-                                        errors="replace", env=self.environment)
+                                        errors="replace", env=self.environment, pass_fds=self.passed)
         self.output = Output(self.process.stdout)
         if wait:
             self.output.wait_for(r"^ready")
@@ -141,9 +142,9 @@ class Gateway:
 
     # -- clients
 
-    def connect(self, timeout=10.0):
-        """A raw HTTP connection."""
-        return Client(self.host, self.port, timeout * SLOWNESS)
+    def connect(self, timeout=10.0, source=None):
+        """A raw HTTP connection, from an address of our own."""
+        return Client(self.host, self.port, timeout * SLOWNESS, source)
 
     def get(self, target="/", **more):
         """One request on a connection of its own."""

@@ -50,10 +50,10 @@ class Closed(AssertionError):
 
 
 class Client:
-    """One connection. Reads fail with socket.timeout after `timeout` seconds."""
+    """One connection, from the address `source`. Reads fail with socket.timeout after `timeout` seconds."""
 
-    def __init__(self, host, port, timeout=10.0):
-        self.socket = socket.create_connection((host, port), timeout)
+    def __init__(self, host, port, timeout=10.0, source=None):
+        self.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
 

@@ -90,6 +90,27 @@ TEST_CASE("listen may be repeated, listed in the file, or divided by commas in t
   CHECK(read({}, {"SLUICE_LISTEN=a:1,fd:3"}).options.listen.size() == 2);
 }
 
+TEST_CASE("proxies may be repeated, divided by commas, listed in the file, or none") {
+  using Texts = std::vector<std::string>;
+  const File file("trusted-proxies = [\"10.0.0.0/8, unix\", \"::1\"]\nproxy-protocol = \"192.0.2.1,unix\"\n");
+  const Texts all = {"10.0.0.0/8", "unix", "::1"};
+
+  CHECK(read({}).options.worker.trusted_proxies.empty());
+  CHECK(read({}).options.worker.proxy_protocol.empty());
+  CHECK(read({"--trusted-proxies", "10.0.0.0/8,unix", "--trusted-proxies", "::1"})
+            .options.worker.trusted_proxies.texts() == all);
+  CHECK(read({}, {"SLUICE_TRUSTED_PROXIES=10.0.0.0/8, unix,::1"}).options.worker.trusted_proxies.texts() == all);
+  const Options from_file = read({"--config", file.path()}).options;
+  CHECK(from_file.worker.trusted_proxies.texts() == all);
+  CHECK(from_file.worker.proxy_protocol.texts() == Texts{"192.0.2.1", "unix"});
+  CHECK(read({}, {"SLUICE_PROXY_PROTOCOL="}).options.worker.proxy_protocol.empty());
+  CHECK(read({"--config", file.path()}, {"SLUICE_TRUSTED_PROXIES="}).options.worker.trusted_proxies.empty());
+
+  std::string many = "10.0.0.0";
+  for (size_t i = 0; i < limits::kProxyNetworks; ++i) many += ",10.0.0.0";
+  CHECK(refusal({"--proxy-protocol", many.c_str()}).ends_with(" must be at most 1024 networks (from the command line)"));
+}
+
 TEST_CASE("a channel's capacity and expiry may be repeated, listed in the file, or divided by commas") {
   const File file("channel = [\"jobs.* capacity=5\", \"a?b expiry=0.5 capacity=70000\"]\n");
   const File sound("channel = [\"jobs.* capacity=5\", \"a?b  expiry=0.5\"]\n");
@@ -143,7 +164,8 @@ TEST_CASE("what --print-config prints reads back as the same options") {
   const CommandLine printed =
       read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b", "--header-timeout",
             "0.125", "--forms", "raw", "--accept", "consumer", "--channel",
-            "jobs.* capacity=5 expiry=0.25", "--channel", "x expiry=7"});
+            "jobs.* capacity=5 expiry=0.25", "--channel", "x expiry=7", "--trusted-proxies",
+            "10.0.0.0/8,unix", "--proxy-protocol", "2001:db8::/32"});
   REQUIRE(printed.asked == Asked::kText);
   const File file(printed.text);
 
@@ -152,6 +174,8 @@ TEST_CASE("what --print-config prints reads back as the same options") {
   CHECK(again.text == printed.text);
   CHECK(again.options.worker.root_path == "/a\"b");
   CHECK(again.options.worker.raw_forms);
+  CHECK(again.options.worker.trusted_proxies.texts() == std::vector<std::string>{"10.0.0.0/8", "unix"});
+  CHECK(again.options.worker.proxy_protocol.texts() == std::vector<std::string>{"2001:db8::/32"});
   REQUIRE(again.options.channels.size() == 2);
   CHECK(again.options.channels[0].limits == shm::ChannelLimits{5, milliseconds(250)});
   CHECK(again.options.worker.accept_by_consumer);
@@ -281,6 +305,12 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
       {"--drop-share", "1.5", "drop-share 1.5 must be a number from 0 to 1 (from the command line)"},
       {"--drop-share", "nan", "drop-share nan must be a number from 0 to 1 (from the command line)"},
       {"--drop-share", "", "drop-share  must be a number from 0 to 1 (from the command line)"},
+      {"--trusted-proxies", "*",
+       "trusted-proxies * must be addresses, networks like 192.0.2.0/24, or unix, not '*' (from the command line)"},
+      {"--trusted-proxies", "10.0.0.1,,unix",
+       "trusted-proxies 10.0.0.1,,unix must be addresses, networks like 192.0.2.0/24, or unix, not '' (from the command line)"},
+      {"--proxy-protocol", "unix,10.0.0.1/8",
+       "proxy-protocol unix,10.0.0.1/8 must be networks without further bits: 10.0.0.0/8, not '10.0.0.1/8' (from the command line)"},
       {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {

@@ -99,6 +99,30 @@ TEST_CASE("a request has our own keys beside them") {
   CHECK_FALSE(message.has("more_content"));
 }
 
+TEST_CASE("a client that came over TLS asked by https or wss") {
+  RequestSource source = kSource;
+  source.secure = true;
+  std::vector<std::byte> space(64 * 1024);
+  const auto scheme_of = [&](const auto& encode) {
+    Encoder encoder(space);
+    encoder.begin_map();
+    REQUIRE(encode(encoder).ok());
+    encoder.end_map();
+    const Result<Bytes> message = encoder.finish();
+    REQUIRE(message.ok());
+    const Result<MessageView> parsed = MessageView::parse(*message);
+    REQUIRE(parsed.ok());
+    return std::string(parsed->text("scheme"));
+  };
+
+  CHECK(scheme_of([&](Encoder& encoder) {
+          return encode_request_head(encoder, head_of("GET", {}), source, "http.response.2-1!3.4.5");
+        }) == "https");
+  CHECK(scheme_of([&](Encoder& encoder) {
+          return encode_websocket_head(encoder, head_of("GET", {}), source, "websocket.send.2-1!3.4", {});
+        }) == "wss");
+}
+
 TEST_CASE("a body whole, a body that goes on, and a form") {
   const HeaderField headers[] = {{"Content-Type", "application/x-www-form-urlencoded"}};
   const Encoded encoded = encode_head(head_of("POST", headers));
