@@ -57,14 +57,13 @@ class HeadScan {
   }
 
   Progress refuse(int status, std::string_view reason) noexcept {
-    refusal_ = {status, reason};
+    refusal_ = {status, reason, head_method_};
     return Progress::kRefused;
   }
   [[nodiscard]] bool request_line(std::string_view bytes, std::string_view line) noexcept;
   [[nodiscard]] bool version(std::string_view text) noexcept;
   [[nodiscard]] bool field_line(std::string_view bytes, std::string_view line) noexcept;
-  [[nodiscard]] bool known_field(std::string_view bytes, std::string_view name,
-                                 std::string_view value) noexcept;
+  [[nodiscard]] bool known_field(std::string_view name, std::string_view value) noexcept;
   [[nodiscard]] bool content_length(std::string_view value) noexcept;
   [[nodiscard]] bool transfer_encoding(std::string_view value) noexcept;
   [[nodiscard]] bool whole() noexcept;
@@ -74,11 +73,13 @@ class HeadScan {
   size_t line_ = 0;   // start of the line being scanned
   size_t at_ = 0;     // line_ to here holds no control character but HTAB
   std::vector<Field> fields_;
-  Piece method_, target_, host_;
+  Piece method_, target_;
+  size_t host_ = 0;  // which field it is, where has_host_
   std::optional<uint64_t> content_length_;
   uint32_t empty_lines_ = 0;
   int minor_version_ = 1;
   bool in_fields_ = false;  // the request line is behind us
+  bool head_method_ = false;
   bool has_host_ = false;
   bool chunked_ = false;
   bool close_ = false, keep_alive_ = false, upgrade_ = false;  // named by Connection

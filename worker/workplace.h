@@ -16,6 +16,7 @@
 #include "worker/groups.h"
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
+#include "worker/refusal_log.h"
 #include "worker/retries.h"
 #include "worker/stuck_consumers.h"
 #include "worker/websocket_session.h"
@@ -56,6 +57,7 @@ struct Workplace {
   const Channels channels;
 
   Counters counters;
+  RefusalLog refusals;
   Deadlines deadlines;
   Retries retries;
   Retries uploads;  // wait for a consumer to read, which rings: tried in each turn that is rung, too
