@@ -268,8 +268,7 @@ bool HeadScan::describe(std::string_view bytes, std::vector<HeaderField>& fields
                         RequestHead& head) noexcept {
   head.method = method_.in(bytes);
   head.target = target_.in(bytes);
-  const std::string_view host =
-      has_host_ ? fields_[host_].value.in(bytes) : std::string_view();
+  const std::string_view host = has_host_ ? fields_[host_].value.in(bytes) : std::string_view();
   if (has_host_ && !valid_host(host)) {
     refuse(400, "invalid Host");
     return false;

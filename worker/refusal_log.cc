@@ -13,8 +13,8 @@ void RefusalLog::tell(uint64_t now_ms, const Refusal& refusal, std::string_view 
     ++untold_;
     return;
   }
-  next_ms_ = now_ms + static_cast<uint64_t>(
-                          std::chrono::milliseconds(limits::kRefusalLogInterval).count());
+  next_ms_ = now_ms +
+             static_cast<uint64_t>(std::chrono::milliseconds(limits::kRefusalLogInterval).count());
   log_event(LogLevel::kInfo, "request_refused",
             {{"status", refusal.status},
              {"why", refusal.reason},

@@ -77,8 +77,9 @@ void SessionMessages::on_head(const RequestHead& head) noexcept {
   for (const HeaderField& field : head.headers) names_.push_back(lower(field.name));
   content_type_ = content_type_of(head);
   form_ = form_kind(head.method, content_type_);
-  streams_ = form_ == FormKind::kNone && (head.content_length.value_or(0) > limits::kInlineBodyBytes ||
-                                          (head.expects_continue && head.chunked));
+  streams_ =
+      form_ == FormKind::kNone && (head.content_length.value_or(0) > limits::kInlineBodyBytes ||
+                                   (head.expects_continue && head.chunked));
 
   static thread_local std::vector<std::byte> space(kHeadSpace);
   Encoder encoder(space);
@@ -144,14 +145,16 @@ void SessionMessages::answer(int status, std::string_view why, bool head_method,
   AnswerState state;
   answers_.emplace_back();
   write_own_answer(status, why, {}, to, state, answers_.back());
-  expect(status >= 400 && status <= 599 && state.close_after == !keep_alive, "an answer that is none");
+  expect(status >= 400 && status <= 599 && state.close_after == !keep_alive,
+         "an answer that is none");
 }
 
 void SessionMessages::check(std::string_view message) {
   const Result<MessageView> parsed = MessageView::parse(as_bytes(message));
   expect(parsed.ok(), "a message that does not decode");
   if (!parsed.ok()) return;
-  expect(!sluice::check(*parsed, kHttpRequest), "a field missing, of a wrong type or beyond its limit");
+  expect(!sluice::check(*parsed, kHttpRequest),
+         "a field missing, of a wrong type or beyond its limit");
   for (const Field& field : kHttpRequest)
     expect(times(parsed->map(), field.key) <= 1, "a field twice");
   expect(names_.size() <= limits_.header_count, "more headers than their limit");
