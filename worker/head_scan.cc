@@ -48,6 +48,11 @@ constexpr auto kMethods = std::to_array<std::string_view>(
      "CHECKOUT", "MERGE",  "MKACTIVITY", "M-SEARCH",  "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
      "PURGE",    "LINK",   "UNLINK",     "MKCALENDAR"});
 
+// What a 405 has to tell (RFC 9110 section 15.5.6): the methods of that document but CONNECT, and
+// PATCH. Which of them a path allows only a consumer knows.
+constexpr std::string_view kAllow =
+    "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n";
+
 // The first byte of a TLS connection: a record of type handshake (RFC 8446 section 5.1).
 constexpr char kTlsHandshake = '\x16';
 
@@ -131,7 +136,11 @@ bool HeadScan::request_line(std::string_view bytes, std::string_view line) noexc
   const std::string_view target = line.substr(target_at, at - target_at);
   if (method == "PRI") return no(400, "HTTP/2 on a connection of HTTP/1.1");
   if (!version(line.substr(at + 1))) return false;
-  if (method == "CONNECT") return no(405, "no tunnels here");
+  if (method == "CONNECT") {
+    refuse(405, "no tunnels here");
+    refusal_.extra = kAllow;
+    return false;
+  }
   if (std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end())
     return no(501, "unknown method");
   method_ = piece(bytes, method);

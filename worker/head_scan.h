@@ -57,7 +57,7 @@ class HeadScan {
   }
 
   Progress refuse(int status, std::string_view reason) noexcept {
-    refusal_ = {status, reason, head_method_};
+    refusal_ = {status, reason, head_method_, {}};
     return Progress::kRefused;
   }
   [[nodiscard]] bool request_line(std::string_view bytes, std::string_view line) noexcept;

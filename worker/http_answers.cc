@@ -145,7 +145,7 @@ void HttpConnection::refuse(const Refusal& refusal) noexcept {
     exchange->to.keep_alive = false;
     exchange->to.head_method = refusal.head_method;
   }
-  answer(*exchange, {refusal.status, {}, 0, refusal.reason});
+  answer(*exchange, {refusal.status, refusal.extra, 0, refusal.reason});
 }
 
 // ---- order --------------------------------------------------------------------------------------

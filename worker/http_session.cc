@@ -157,7 +157,7 @@ void HttpSession::Parser::take_head(HeadScan& scan, std::string_view bytes) noex
   if (!scan.describe(bytes, fields, head)) return refuse(scan.refusal());
   llhttp_reset(&llhttp);
   if (!parse(as_bytes(bytes.substr(scan.start(), scan.end() - scan.start()))) || !agrees(head))
-    return refuse({400, "malformed head", head.method == "HEAD"});
+    return refuse({400, "malformed head", head.method == "HEAD", {}});
 
   keep_alive = head.keep_alive;
   if (head.chunked) {

@@ -50,6 +50,7 @@ struct Refusal {
   int status;  // 400 405 413 414 417 431 501 505
   std::string_view reason;
   bool head_method = false;  // of a HEAD: its answer has no body (RFC 9112 section 6.3)
+  std::string_view extra{};  // header lines that the status asks for, each ending in CRLF
 };
 
 struct HttpLimits {

@@ -120,7 +120,8 @@ void SessionMessages::on_complete() noexcept {
 void SessionMessages::on_refused(const Refusal& refusal) noexcept {
   expect(!over_, "two refusals");
   over_ = true;
-  answer(refusal.status, refusal.reason, head_.empty() ? refusal.head_method : head_method_, false);
+  answer(refusal.status, refusal.reason, head_.empty() ? refusal.head_method : head_method_, false,
+         refusal.extra);
 }
 
 void SessionMessages::publish(const RequestBody& body) {
@@ -140,11 +141,12 @@ void SessionMessages::publish(const RequestBody& body) {
   }
 }
 
-void SessionMessages::answer(int status, std::string_view why, bool head_method, bool keep_alive) {
+void SessionMessages::answer(int status, std::string_view why, bool head_method, bool keep_alive,
+                             std::string_view extra) {
   const AnswerTo to{.head_method = head_method, .keep_alive = keep_alive};
   AnswerState state;
   answers_.emplace_back();
-  write_own_answer(status, why, {}, to, state, answers_.back());
+  write_own_answer(status, why, extra, to, state, answers_.back());
   expect(status >= 400 && status <= 599 && state.close_after == !keep_alive,
          "an answer that is none");
 }

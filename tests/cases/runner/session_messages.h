@@ -36,7 +36,8 @@ class SessionMessages final : public HttpSession::Events {
 
  private:
   void publish(const RequestBody& body);
-  void answer(int status, std::string_view why, bool head_method, bool keep_alive);
+  void answer(int status, std::string_view why, bool head_method, bool keep_alive,
+              std::string_view extra = {});
   void check(std::string_view message);
   void expect(bool holds, std::string_view promise);
 
