@@ -62,7 +62,7 @@ void HeadScan::begin(const HttpLimits& limits) noexcept {
   limits_ = &limits;
   start_ = line_ = at_ = 0;
   fields_.clear();
-  method_ = target_ = {};
+  method_ = target_ = unwanted_ = {};
   content_length_.reset();
   empty_lines_ = 0;
   minor_version_ = 1;
@@ -178,7 +178,14 @@ bool HeadScan::field_line(std::string_view bytes, std::string_view line) noexcep
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = trim_blanks(line.substr(colon + 1));
   fields_.push_back({piece(bytes, name), piece(bytes, value)});
-  return known_field(name, value);
+  if (!known_field(name, value)) return false;
+  // Behind a length or a coding llhttp takes spaces, but no tab. One head has one of them at most.
+  const std::string_view behind =
+      line.substr(static_cast<size_t>(value.data() + value.size() - line.data()));
+  if (!behind.empty() &&
+      (equals_lower(name, "content-length") || equals_lower(name, "transfer-encoding")))
+    unwanted_ = piece(bytes, behind);
+  return true;
 }
 
 bool HeadScan::known_field(std::string_view name, std::string_view value) noexcept {

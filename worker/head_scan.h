@@ -33,6 +33,10 @@ class HeadScan {
   // Of a whole head: from its request line to behind its blank line.
   [[nodiscard]] size_t start() const noexcept { return start_; }
   [[nodiscard]] size_t end() const noexcept { return line_; }
+  // White space in it that llhttp would stumble over, for the caller to leave out; most often empty.
+  [[nodiscard]] std::string_view unwanted(std::string_view bytes) const noexcept {
+    return unwanted_.in(bytes);
+  }
   [[nodiscard]] const Refusal& refusal() const noexcept { return refusal_; }
 
   // Describes a whole head; views point into `bytes`, `fields` is where head.headers lies. False
@@ -73,7 +77,7 @@ class HeadScan {
   size_t line_ = 0;   // start of the line being scanned
   size_t at_ = 0;     // line_ to here holds no control character but HTAB
   std::vector<Field> fields_;
-  Piece method_, target_;
+  Piece method_, target_, unwanted_;
   size_t host_ = 0;  // which field it is, where has_host_
   std::optional<uint64_t> content_length_;
   uint32_t empty_lines_ = 0;
