@@ -117,8 +117,9 @@ inline constexpr size_t kOutputHardBytes = 1 * kMiB;
 // then some. Beyond: the answer that passes it is refused, its client gets 502.
 inline constexpr size_t kAnswersAheadBytes = 17 * kMiB;
 // Read and dropped after the last answer of a connection that we close, so that a reset does not
-// eat that answer. Beyond: the connection is closed.
-inline constexpr size_t kLingerBytes = 1 * kMiB;
+// eat that answer: what the buffers of both sockets may hold (4 and 6 MiB) and a body a bit beyond its
+// limit. Beyond: the connection is closed.
+inline constexpr size_t kLingerBytes = 16 * kMiB;
 
 // ---- channels and messages ----
 

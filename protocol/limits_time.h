@@ -21,6 +21,9 @@ inline constexpr auto kHoldTimeout = std::chrono::seconds(10);
 inline constexpr auto kStuckTimeout = std::chrono::seconds(30);
 // For the client to close after our last answer. Beyond: we do.
 inline constexpr auto kLingerTimeout = std::chrono::seconds(2);
+// Between two lines in the log about refused requests: clients must not fill a disk. Beyond: counted in
+// the next line.
+inline constexpr auto kRefusalLogInterval = std::chrono::seconds(1);
 // Between two attempts at what waits for another process to read: nobody rings for it.
 inline constexpr auto kRetryInterval = std::chrono::milliseconds(5);
 // For what is open when the gateway is told to end. Beyond: cut.

@@ -31,7 +31,7 @@ Verdict verdict_on(Trouble trouble) noexcept {
 Verdict verdict_on(Error error) noexcept {
   switch (error) {
     case Error::kMessageTooLarge:
-    case Error::kFormTooLarge: return {413, {}, kTooBig};
+    case Error::kFormTooLarge: return {413, {}, kTooBig, describe(error)};
     case Error::kChannelFull:
     case Error::kOutOfBlocks:
     case Error::kReaderGone:
@@ -39,7 +39,7 @@ Verdict verdict_on(Error error) noexcept {
     case Error::kTimedOut:
     case Error::kChannelTableFull:
     case Error::kSegmentCorrupt: return {503, kRetryAfter, kTryAgainLater};
-    default: return {400, {}, kInternalError};  // the query or the form was refused
+    default: return {400, {}, kInternalError, describe(error)};  // the query or the form was refused
   }
 }
 

@@ -26,6 +26,7 @@ struct Verdict {
   int status;              // of the answer, where no head went out yet
   std::string_view extra;  // header lines for it
   uint16_t close_code;     // of a WebSocket
+  std::string_view why{};  // for the client to read; ours, no client bytes
 };
 
 [[nodiscard]] Verdict verdict_on(Trouble trouble) noexcept;

@@ -118,7 +118,7 @@ void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
   const AnswerTo to{.head_method = false, .minor_version = 1, .keep_alive = false};
   AnswerState state;
   place_.text.clear();
-  write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
+  write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);
   const Connection::Turn turn(*connection);
   connection->write(as_bytes(place_.text));
   connection->finish();

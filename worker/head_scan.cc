@@ -48,7 +48,13 @@ constexpr auto kMethods = std::to_array<std::string_view>(
      "CHECKOUT", "MERGE",  "MKACTIVITY", "M-SEARCH",  "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
      "PURGE",    "LINK",   "UNLINK",     "MKCALENDAR"});
 
-bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
+// What a 405 has to tell (RFC 9110 section 15.5.6): the methods of that document but CONNECT, and
+// PATCH. Which of them a path allows only a consumer knows.
+constexpr std::string_view kAllow =
+    "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n";
+
+// The first byte of a TLS connection: a record of type handshake (RFC 8446 section 5.1).
+constexpr char kTlsHandshake = '\x16';
 
 }  // namespace
 
@@ -56,11 +62,11 @@ void HeadScan::begin(const HttpLimits& limits) noexcept {
   limits_ = &limits;
   start_ = line_ = at_ = 0;
   fields_.clear();
-  method_ = target_ = host_ = {};
+  method_ = target_ = unwanted_ = {};
   content_length_.reset();
   empty_lines_ = 0;
   minor_version_ = 1;
-  in_fields_ = has_host_ = chunked_ = false;
+  in_fields_ = head_method_ = has_host_ = chunked_ = false;
   close_ = keep_alive_ = upgrade_ = websocket_ = continue_ = other_expectation_ = false;
 }
 
@@ -81,7 +87,12 @@ HeadScan::Progress HeadScan::scan(std::string_view bytes) noexcept {
       return Progress::kMore;
     }
     if (bytes[at_] == '\n') return refuse(400, "bare LF in the head");
-    if (bytes[at_] != '\r') return refuse(400, "control character in the head");
+    if (bytes[at_] != '\r') {
+      const bool first = !in_fields_ && at_ == line_;
+      return refuse(400, first && bytes[at_] == kTlsHandshake
+                             ? "TLS on a port of plain HTTP: use http://"
+                             : "control character in the head");
+    }
     if (at_ + 2 > limits_->head_bytes)
       return in_fields_ ? refuse(431, "head too long") : refuse(414, "request line too long");
     if (at_ + 1 == bytes.size()) return Progress::kMore;
@@ -113,18 +124,23 @@ bool HeadScan::request_line(std::string_view bytes, std::string_view line) noexc
     return false;
   };
   size_t at = 0;
-  while (at < line.size() && is_token_character(line[at]) && !is_lower(line[at])) ++at;
+  while (at < line.size() && is_token_character(line[at])) ++at;
   if (at == 0 || at == line.size() || line[at] != ' ') return no(400, "malformed method");
   const std::string_view method = line.substr(0, at);
+  head_method_ = method == "HEAD";
   const size_t target_at = ++at;
   while (at < line.size() && is_target_character(line[at])) ++at;
   if (at == target_at) return no(400, "no request target");
-  if (at == line.size()) return no(400, "no HTTP version");
+  if (at == line.size()) return no(400, "HTTP/0.9, or no version");
   if (line[at] != ' ') return no(400, "malformed request target");
   const std::string_view target = line.substr(target_at, at - target_at);
   if (method == "PRI") return no(400, "HTTP/2 on a connection of HTTP/1.1");
   if (!version(line.substr(at + 1))) return false;
-  if (method == "CONNECT") return no(405, "no tunnels here");
+  if (method == "CONNECT") {
+    refuse(405, "no tunnels here");
+    refusal_.extra = kAllow;
+    return false;
+  }
   if (std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end())
     return no(501, "unknown method");
   method_ = piece(bytes, method);
@@ -138,8 +154,9 @@ bool HeadScan::version(std::string_view text) noexcept {
     return true;
   }
   const bool http = text.starts_with("HTTP/") && text.size() > 5;
-  if (http && text != "HTTP/0.9" &&
-      text.find_first_not_of("0123456789.", 5) == std::string_view::npos)
+  if (text == "HTTP/0.9")
+    refuse(400, "HTTP/0.9");
+  else if (http && text.find_first_not_of("0123456789.", 5) == std::string_view::npos)
     refuse(505, "HTTP version not supported");
   else
     refuse(400, "malformed HTTP version");
@@ -161,11 +178,17 @@ bool HeadScan::field_line(std::string_view bytes, std::string_view line) noexcep
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = trim_blanks(line.substr(colon + 1));
   fields_.push_back({piece(bytes, name), piece(bytes, value)});
-  return known_field(bytes, name, value);
+  if (!known_field(name, value)) return false;
+  // Behind a length or a coding llhttp takes spaces, but no tab. One head has one of them at most.
+  const std::string_view behind =
+      line.substr(static_cast<size_t>(value.data() + value.size() - line.data()));
+  if (!behind.empty() &&
+      (equals_lower(name, "content-length") || equals_lower(name, "transfer-encoding")))
+    unwanted_ = piece(bytes, behind);
+  return true;
 }
 
-bool HeadScan::known_field(std::string_view bytes, std::string_view name,
-                           std::string_view value) noexcept {
+bool HeadScan::known_field(std::string_view name, std::string_view value) noexcept {
   switch (name.size()) {
     case 4:
       if (!equals_lower(name, "host")) break;
@@ -174,7 +197,7 @@ bool HeadScan::known_field(std::string_view bytes, std::string_view name,
         return false;
       }
       has_host_ = true;
-      host_ = piece(bytes, value);
+      host_ = fields_.size() - 1;
       break;
     case 6:
       if (!equals_lower(name, "expect")) break;
@@ -261,7 +284,7 @@ bool HeadScan::describe(std::string_view bytes, std::vector<HeaderField>& fields
                         RequestHead& head) noexcept {
   head.method = method_.in(bytes);
   head.target = target_.in(bytes);
-  const std::string_view host = host_.in(bytes);
+  const std::string_view host = has_host_ ? fields_[host_].value.in(bytes) : std::string_view();
   if (has_host_ && !valid_host(host)) {
     refuse(400, "invalid Host");
     return false;
@@ -278,6 +301,7 @@ bool HeadScan::describe(std::string_view bytes, std::vector<HeaderField>& fields
   fields.clear();
   for (const Field& field : fields_)
     fields.push_back({field.name.in(bytes), field.value.in(bytes)});
+  if (has_host_) fields[host_].value = head.authority;
   head.headers = fields;
   head.minor_version = minor_version_;
   head.content_length = content_length_;

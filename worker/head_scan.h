@@ -33,6 +33,10 @@ class HeadScan {
   // Of a whole head: from its request line to behind its blank line.
   [[nodiscard]] size_t start() const noexcept { return start_; }
   [[nodiscard]] size_t end() const noexcept { return line_; }
+  // White space in it that llhttp would stumble over, for the caller to leave out; most often empty.
+  [[nodiscard]] std::string_view unwanted(std::string_view bytes) const noexcept {
+    return unwanted_.in(bytes);
+  }
   [[nodiscard]] const Refusal& refusal() const noexcept { return refusal_; }
 
   // Describes a whole head; views point into `bytes`, `fields` is where head.headers lies. False
@@ -57,14 +61,13 @@ class HeadScan {
   }
 
   Progress refuse(int status, std::string_view reason) noexcept {
-    refusal_ = {status, reason};
+    refusal_ = {status, reason, head_method_, {}};
     return Progress::kRefused;
   }
   [[nodiscard]] bool request_line(std::string_view bytes, std::string_view line) noexcept;
   [[nodiscard]] bool version(std::string_view text) noexcept;
   [[nodiscard]] bool field_line(std::string_view bytes, std::string_view line) noexcept;
-  [[nodiscard]] bool known_field(std::string_view bytes, std::string_view name,
-                                 std::string_view value) noexcept;
+  [[nodiscard]] bool known_field(std::string_view name, std::string_view value) noexcept;
   [[nodiscard]] bool content_length(std::string_view value) noexcept;
   [[nodiscard]] bool transfer_encoding(std::string_view value) noexcept;
   [[nodiscard]] bool whole() noexcept;
@@ -74,11 +77,13 @@ class HeadScan {
   size_t line_ = 0;   // start of the line being scanned
   size_t at_ = 0;     // line_ to here holds no control character but HTAB
   std::vector<Field> fields_;
-  Piece method_, target_, host_;
+  Piece method_, target_, unwanted_;
+  size_t host_ = 0;  // which field it is, where has_host_
   std::optional<uint64_t> content_length_;
   uint32_t empty_lines_ = 0;
   int minor_version_ = 1;
   bool in_fields_ = false;  // the request line is behind us
+  bool head_method_ = false;
   bool has_host_ = false;
   bool chunked_ = false;
   bool close_ = false, keep_alive_ = false, upgrade_ = false;  // named by Connection

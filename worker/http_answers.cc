@@ -102,10 +102,12 @@ void HttpConnection::answer(Exchange& exchange, const Verdict& verdict) noexcept
   exchange.ahead.clear();
   if (exchanges_.is_front(exchange)) {
     place_.text.clear();
-    write_own_answer(verdict.status, verdict.extra, exchange.to, exchange.answer, place_.text);
+    write_own_answer(verdict.status, verdict.why, verdict.extra, exchange.to, exchange.answer,
+                     place_.text);
     connection_.write(as_bytes(place_.text));
   } else {
-    write_own_answer(verdict.status, verdict.extra, exchange.to, exchange.answer, exchange.ahead);
+    write_own_answer(verdict.status, verdict.why, verdict.extra, exchange.to, exchange.answer,
+                     exchange.ahead);
     ahead_bytes_ += exchange.ahead.size();
     // Refused before its turn: nothing of it may be published any more.
     if (receiving_ == &exchange) drop_body();
@@ -124,10 +126,11 @@ void HttpConnection::fail(Exchange& exchange, Trouble trouble) noexcept {
 
 void HttpConnection::on_refused(const Refusal& refusal) noexcept {
   place_.counters.add(Counter::kRefusedHeads);
-  refuse(refusal.status);
+  place_.refusals.tell(place_.now_ms, refusal, connection_.endpoints().client_host);
+  refuse(refusal);
 }
 
-void HttpConnection::refuse(int status) noexcept {
+void HttpConnection::refuse(const Refusal& refusal) noexcept {
   last_ = true;
   Exchange* exchange = receiving_;
   if (exchange != nullptr) {  // its body turned out bad, or late: whoever has the message is told
@@ -140,8 +143,9 @@ void HttpConnection::refuse(int status) noexcept {
   } else {
     exchange = &exchanges_.open();
     exchange->to.keep_alive = false;
+    exchange->to.head_method = refusal.head_method;
   }
-  answer(*exchange, {status, {}, 0});
+  answer(*exchange, {refusal.status, refusal.extra, 0, refusal.reason});
 }
 
 // ---- order --------------------------------------------------------------------------------------
@@ -284,14 +288,14 @@ void HttpConnection::on_clock(uint64_t now_ms) noexcept {
   if (head_since_ms_ != 0 && !paused_ &&
       now_ms >= head_since_ms_ + ms(place_.settings.header_timeout)) {
     place_.counters.add(Counter::kHeaderTimeouts);
-    return refuse(408);
+    return refuse({408, "the head did not come in time"});
   }
   if (session_.in_body()) {
     if (!connection_.reading()) heard_ms_ = now_ms;  // it is us who do not read
     if (receiving_ != nullptr && receiving_->owes_continue) heard_ms_ = now_ms;
     if (now_ms >= heard_ms_ + ms(place_.settings.body_timeout)) {
       place_.counters.add(Counter::kBodyTimeouts);
-      return refuse(408);
+      return refuse({408, "the body stopped coming"});
     }
   }
   if (!exchanges_.empty() || !session_.idle()) return;

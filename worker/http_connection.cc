@@ -104,7 +104,7 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
   if (!verdict.handshake) {
     place_.counters.add(Counter::kRefusedHandshakes);
     exchange.to.keep_alive = false;
-    answer(exchange, {verdict.status, verdict.extra, 0});
+    answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;
   }
   if (place_.draining) {  // it would only be told to go away
@@ -235,14 +235,16 @@ void HttpConnection::on_complete() noexcept {
   if (receiving_ == &exchange) end_body();
 }
 
-// Publishes the message with what was gathered; where more comes, chunks follow it.
+// Publishes the message with what was gathered, as far as it goes inline; where more comes, chunks
+// follow it.
 void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept {
   IncomingBody& body = *body_;
   const ReplyChannelName channel =
       ReplyChannelName::http_request_body(connection_.address(exchange.ordinal));
+  const std::string_view gathered = body.bytes;
   const RequestBody rest{.form = body.form,
                          .content_type = body.content_type,
-                         .bytes = body.bytes,
+                         .bytes = more_comes ? gathered.substr(0, limits::kInlineBodyBytes) : gathered,
                          .body_channel = more_comes ? channel.view() : std::string_view()};
   const size_t least = body.head.size() + body.bytes.size() + 256;
   // A form's fields are encoded beside the body; where escapes shrink and keys grow, a few sizes do.
@@ -257,7 +259,7 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
         exchange.head_bytes = static_cast<uint32_t>(body.head.size());
         exchange.head_elements = body.head_elements;
         body.way = more_comes ? IncomingBody::Way::kStream : body.way;
-        body.bytes.clear();
+        body.bytes.erase(0, rest.bytes.size());
         return publish(exchange, *claim, message->size());
       }
       error = message.error();

@@ -69,7 +69,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void advance() noexcept;
   void close_front() noexcept;
   void check_deadline(Exchange& exchange, uint64_t now_ms) noexcept;
-  void refuse(int status) noexcept;  // the head or body being received
+  void refuse(const Refusal& refusal) noexcept;  // the head or body being received
   void bid_farewell(Exchange& exchange) noexcept;
   void release(Exchange& exchange) noexcept;
 

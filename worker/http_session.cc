@@ -156,8 +156,13 @@ void HttpSession::Parser::take_head(HeadScan& scan, std::string_view bytes) noex
   RequestHead head;
   if (!scan.describe(bytes, fields, head)) return refuse(scan.refusal());
   llhttp_reset(&llhttp);
-  if (!parse(as_bytes(bytes.substr(scan.start(), scan.end() - scan.start()))) || !agrees(head))
-    return refuse({400, "malformed head"});
+  const std::string_view all = bytes.substr(scan.start(), scan.end() - scan.start());
+  const std::string_view unwanted = scan.unwanted(bytes);
+  const auto before = static_cast<size_t>(unwanted.data() - all.data());
+  const bool parsed = unwanted.empty() ? parse(as_bytes(all))
+                                       : parse(as_bytes(all.substr(0, before))) &&
+                                             parse(as_bytes(all.substr(before + unwanted.size())));
+  if (!parsed || !agrees(head)) return refuse({400, "malformed head", head.method == "HEAD", {}});
 
   keep_alive = head.keep_alive;
   if (head.chunked) {

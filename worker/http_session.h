@@ -32,7 +32,9 @@ struct RequestHead {
   std::string_view raw_path;             // of the target, absolute form split; "*" for OPTIONS *
   std::string_view query;                // without its '?'
   std::string_view authority;            // Host, or the authority of an absolute target
-  std::span<const HeaderField> headers;  // names as sent, values trimmed; at most limits::kHeaders
+  // Names as sent, values trimmed; at most HttpLimits::header_count. Host's value is `authority`: that of
+  // an absolute target replaces it (RFC 9112 section 3.2.2).
+  std::span<const HeaderField> headers;
   int minor_version = 1;                 // HTTP/1.<minor>
   std::optional<uint64_t> content_length;  // none when absent or chunked
   bool chunked = false;
@@ -47,6 +49,8 @@ struct RequestHead {
 struct Refusal {
   int status;  // 400 405 413 414 417 431 501 505
   std::string_view reason;
+  bool head_method = false;  // of a HEAD: its answer has no body (RFC 9112 section 6.3)
+  std::string_view extra{};  // header lines that the status asks for, each ending in CRLF
 };
 
 struct HttpLimits {

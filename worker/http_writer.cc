@@ -423,8 +423,8 @@ AnswerError write_answer(const MessageView& message, const AnswerTo& to, AnswerS
   return AnswerError::kNone;
 }
 
-void write_own_answer(int status, std::string_view extra, const AnswerTo& to, AnswerState& state,
-                      std::string& out) noexcept {
+void write_own_answer(int status, std::string_view why, std::string_view extra, const AnswerTo& to,
+                      AnswerState& state, std::string& out) noexcept {
   const bool started = std::exchange(state.started, true);
   state.complete = true;
   state.close_after = started || !to.keep_alive;
@@ -436,12 +436,13 @@ void write_own_answer(int status, std::string_view extra, const AnswerTo& to, An
   if (to.unix_seconds != 0) out.append(date_line(to.unix_seconds));
   out.append("Content-Type: text/plain; charset=utf-8\r\n").append(extra);
   const std::string_view phrase = reason_phrase(status);
-  append_length(out, 4 + phrase.size() + 1);  // "502 " phrase "\n"
+  const std::string_view joint = why.empty() ? "" : ": ";
+  append_length(out, 4 + phrase.size() + joint.size() + why.size() + 1);
   append_connection(out, to, state.close_after);
   out.append("\r\n");
   if (state.drop_body) return;
   append_number(out, static_cast<uint64_t>(status));
-  out.append(" ").append(phrase).append("\n");
+  out.append(" ").append(phrase).append(joint).append(why).append("\n");
 }
 
 std::string_view reason_phrase(int status) noexcept {

@@ -69,11 +69,12 @@ enum class AnswerError : uint8_t {
                                        AnswerState& state, std::string& out,
                                        WireAnswer& wire) noexcept;
 
-// A short answer of the gateway's own: "502 Bad Gateway" as text/plain with that line as its body.
-// `extra` is whole header lines, each ending in CRLF (e.g. "Retry-After: 1\r\n"). Where an answer
-// has started nothing can be said any more: it only marks the exchange complete and to be closed.
-void write_own_answer(int status, std::string_view extra, const AnswerTo& to, AnswerState& state,
-                      std::string& out) noexcept;
+// A short answer of the gateway's own: text/plain, its body the line "400 Bad Request: <why>", or
+// "502 Bad Gateway" where `why` is empty; `why` is ours, never client bytes. `extra` is whole header
+// lines, each ending in CRLF (e.g. "Retry-After: 1\r\n"). Where an answer has started nothing can be
+// said any more: it only marks the exchange complete and to be closed.
+void write_own_answer(int status, std::string_view why, std::string_view extra, const AnswerTo& to,
+                      AnswerState& state, std::string& out) noexcept;
 
 // The registered phrase (RFC 9110 and IANA's list); empty for a code without one.
 [[nodiscard]] std::string_view reason_phrase(int status) noexcept;

@@ -228,7 +228,7 @@ void WebSocketConnection::refuse(const Verdict& verdict) noexcept {
   const AnswerTo to{.keep_alive = false, .unix_seconds = place_.unix_seconds};
   AnswerState state;
   place_.text.clear();
-  write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
+  write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);
   undecided_.reset();
   connection_.write(as_bytes(place_.text));
   end_feed(kAbnormal, {});

@@ -17,6 +17,7 @@
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
 #include "worker/ip_address.h"
+#include "worker/refusal_log.h"
 #include "worker/retries.h"
 #include "worker/stuck_consumers.h"
 #include "worker/websocket_session.h"
@@ -60,6 +61,7 @@ struct Workplace {
   const Channels channels;
 
   Counters counters;
+  RefusalLog refusals;
   Deadlines deadlines;
   Retries retries;
   Retries uploads;  // wait for a consumer to read, which rings: tried in each turn that is rung, too

@@ -149,6 +149,9 @@ class Rogue {
       result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", words(result)}});
     } else if (asked == "foreign") {
       foreign(message);
+    } else if (asked == "inline") {  // how much of its body came with it
+      const std::string size = std::to_string(message.fields().bytes("body").size());
+      result = consumer_.reply(message, Fields{{"status_code", 200}, {"content", size}});
     } else if (!asked.empty()) {
       result = malformed(message, asked);
     } else {

@@ -1,14 +1,16 @@
 """tests/blackbox/test_bad_input.py -- heads that are malformed, too long or smuggle.
 
 Each is refused with the status given and the connection closed; nothing of it, and nothing behind
-it, reaches a consumer: the consumer here says every message it takes.
+it, reaches a consumer: the consumer here says every message it takes. What else there is to refuse
+stands in tests/cases; test_cases.py sends all of it.
 """
 
 import pytest
 
 from rogue import Rogue
 from support.gateway import Gateway
-from support.http_client import request_bytes
+from support.http_client import chunked, request_bytes
+from support.waiting import wait_until
 
 BEHIND = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 HOST = b"Host: x\r\n"
@@ -193,6 +195,96 @@ def test_a_request_refused_behind_another_never_reaches_a_consumer():
 
         assert [client.read_response().status for _ in range(3)] == [200, 400, 200]
         assert taken == ["http.request GET /rogue/hold", "http.request GET /plain"]
+
+
+# What a client that speaks something else is told, and what the log says of it.
+FOREIGN = {
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), b"TLS on a port of plain HTTP: use http://"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), b"HTTP/2 on a connection of HTTP/1.1"),
+    "HTTP/0.9": (b"GET /\r\n", b"HTTP/0.9, or no version"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_speaks_something_else_is_told_and_logged_as_what_it_is(name):
+    data, why = FOREIGN[name]
+    with Gateway(demo=0) as gateway, gateway.connect() as client:
+        client.send(data)
+
+        response = client.read_response()
+
+        assert (response.status, response.body) == (400, b"400 Bad Request: " + why + b"\n")
+        assert client.is_closed()
+        gateway.output.wait_for(rf'request_refused status=400 why="{why.decode()}" client=127\.0\.0\.1 untold=0$')
+
+
+def test_refusals_do_not_fill_the_log():
+    with Gateway(demo=0) as gateway:
+        refused_requests = 0
+
+        def told_of_others():
+            nonlocal refused_requests
+            for _ in range(20):
+                with gateway.connect() as client:
+                    client.send(get(b"X : y"))
+                    assert client.read_response().status == 400
+                refused_requests += 1
+            return [line for line in gateway.output.lines if "request_refused" in line and "untold=0" not in line]
+
+        wait_until(told_of_others, "a line that tells of those between")
+        untold = [int(line.rpartition("=")[2]) for line in gateway.output.lines if "request_refused" in line]
+        assert len(untold) + sum(untold) <= refused_requests
+
+
+def test_a_client_that_sends_on_after_a_refusal_gets_the_answer_and_no_reset(watched):
+    body = bytes(12 << 20)  # beyond the limit, and beyond what the buffers of two sockets hold
+    with watched.connect() as client:
+        client.send(get(b"Content-Length: %d" % len(body), method=b"POST") + body)
+
+        assert client.read_response().status == 413
+        assert client.socket.recv(1) == b""  # an end; a reset would raise
+
+
+def test_what_is_read_after_a_refusal_is_bounded_in_bytes(watched):
+    with watched.connect() as client:
+        client.send(get(b"X : y"))
+        sent = 0
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while sent < 1 << 30:
+                sent += client.socket.send(bytes(1 << 16))
+
+    assert sent < 64 << 20
+
+
+def test_what_is_read_after_a_refusal_is_bounded_in_time(watched):
+    def is_cut():
+        try:
+            client.send(b"a")
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return False
+
+    with watched.connect() as client:
+        client.send(get(b"X : y"))
+        assert client.read_response().status == 400
+
+        wait_until(is_cut, "a client that sends a byte now and then is cut")
+
+
+def test_no_more_of_a_body_comes_with_its_message_than_travels_inline(watched):
+    piece = bytes(120_000)  # one chunk, read from the socket in two
+    with watched.connect() as client:
+        client.send(get(b"Transfer-Encoding: chunked", target=b"/rogue/inline", method=b"POST") + chunked(piece))
+
+        assert client.read_response().body == b"65536"
+
+
+def test_a_refusal_of_a_head_request_has_no_body(watched):
+    with watched.connect() as client:
+        client.send(get(b"X : y", method=b"HEAD"))
+
+        assert client.read_response("HEAD").status == 400
+        assert client.read_to_end() == b""
 
 
 def test_a_head_that_never_ends_times_out():

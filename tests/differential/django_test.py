@@ -1,7 +1,8 @@
 """Gives Django and our parsers the same bytes and compares what they make of them.
 
-Usage: django_test.py <parse_cases> [seed [count]]
+Usage: django_test.py <parse_cases> <folder of recorded requests> [seed [count]]
 """
+import pathlib
 import random
 import struct
 import subprocess
@@ -17,7 +18,8 @@ from vectors import VECTORS
 
 DEFAULT_SEED = 20261123
 DEFAULT_COUNT = 104000
-SHARES = [("query", 36), ("cookie", 26), ("head", 16), ("urlencoded", 8), ("multipart", 14)]
+SHARES = [("query", 34), ("cookie", 24), ("head", 14), ("urlencoded", 7), ("multipart", 12),
+          ("request", 9)]
 LARGE = 40
 
 
@@ -28,6 +30,14 @@ def generated(seed, count):
             yield getattr(make, name)()
     for _ in range(LARGE):
         yield make.large_multipart()
+
+
+def recorded(folder):
+    """What clients sent, each whole and in pieces, without a root path and below one."""
+    for path in sorted(pathlib.Path(folder).glob("*.request")):
+        data = path.read_bytes()
+        for root_path, step in (b"", 0), (b"/app", 7), ("/ü b".encode(), 1):
+            yield {"kind": "request", "bytes": data, "root_path": root_path, "step": step}
 
 
 def ours(program, cases):
@@ -46,10 +56,11 @@ def ours(program, cases):
 
 
 def main():
-    program = sys.argv[1]
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else DEFAULT_SEED
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else DEFAULT_COUNT
-    cases = [case for case, _ in VECTORS]
+    program, folder = sys.argv[1:3]
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else DEFAULT_SEED
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else DEFAULT_COUNT
+    from_clients = list(recorded(folder))
+    cases = [case for case, _ in VECTORS] + from_clients
     cases += generated(seed, count)
     compared, refused, different = 0, 0, 0
     results = ours(program, cases)
@@ -67,8 +78,9 @@ def main():
                 print(f"case {index}: {case!r:.3000}\n"
                       f"  Django {expected!r:.3000}\n  ours   {result!r:.3000}")
     print(f"seed {seed}: {compared} inputs compared with Django {django.get_version()} "
-          f"({len(VECTORS)} from the page, {refused} refused by both), {different} different")
-    if different or compared < len(VECTORS) + count * 0.99 or not refused:
+          f"({len(VECTORS)} from the page, {len(from_clients)} from clients, {refused} refused by "
+          f"both), {different} different")
+    if different or not from_clients or compared < len(VECTORS) + count * 0.99 or not refused:
         raise SystemExit(1)
 
 

@@ -130,6 +130,54 @@ class Generator:
                 "script_name": self.random.choice(scripts),
                 "raw_path": self.path(), "query": self.query_string()[:400], "headers": headers}
 
+    # ---- whole requests ----
+
+    def request(self):
+        """The bytes of a request that a server must take, framed in any of the ways there are."""
+        form = self.multipart() if self.random.random() < 0.3 else self.urlencoded()
+        body = form["body"][:3000] if self.random.random() < 0.6 else b""
+        kept = bytes(range(0x21, 0x23)) + bytes(range(0x24, 0x7f))
+        path = b"/" + bytes(c for c in self.path()[:200] if c in kept and c != 0x3f)
+        query = bytes(c for c in self.query_string()[:400] if c in kept)
+        target = path + (b"?" + query if self.random.random() < 0.7 else b"")
+        version = b"HTTP/1.1"
+        if self.random.random() < 0.1:
+            target = self.random.choice([b"http://", b"HTTPS://"]) + b"example.com:80" + target
+        elif self.random.random() < 0.1:
+            version = b"HTTP/1.0"
+        skipped = {b"host", b"content-type", b"content-length"}
+        fields = [field for field in self.head()["headers"][:40] if field[0].lower() not in skipped]
+        fields += [[b"Cookie", self.cookie_header()] for _ in range(self.random.randrange(3))]
+        fields.append([b"hOsT", b"example.net"])
+        content_type = bytes(c for c in form["content_type"] if c >= 0x20 and c != 0x7f)
+        if content_type and self.random.random() < 0.9:
+            fields.append([b"content-Type", content_type])
+        method = form["method"]
+        if version == b"HTTP/1.1" and self.random.random() < 0.4:
+            fields.append([b"Transfer-Encoding", self.random.choice([b"chunked", b"Chunked"])])
+            body = self.chunked(body)
+        elif body or self.random.random() < 0.5:
+            fields.append([b"Content-Length", b"%d" % len(body)])
+        self.random.shuffle(fields)
+        lines = [name + b":" + self.random.choice([b" ", b"", b"\t ", b" "]) +
+                 bytes(c for c in value if (c >= 0x20 and c != 0x7f) or c == 9) +
+                 self.random.choice([b"", b"", b"", b" \t"]) for name, value in fields]
+        top = b"\r\n".join([b" ".join([method, target, version])] + lines)
+        return {"kind": "request", "bytes": top + b"\r\n\r\n" + body,
+                "root_path": self.random.choice([b"", b"", b"/app", "/\u00e9".encode()]),
+                "step": self.random.choice([0, 0, 1, 2, 13, 700])}
+
+    def chunked(self, body):
+        out = b""
+        while body:
+            size = self.random.choice([1, 2, 16, 100, len(body)])
+            piece, body = body[:size], body[size:]
+            out += self.random.choice([b"%x", b"%X", b"%08x"]) % len(piece)
+            out += self.random.choice([b"", b"", b"", b";a", b";a=b;c", b';a="b\\";"'])[:20]
+            out += b"\r\n" + piece + b"\r\n"
+        trailers = [b"", b"", b"", b"X-Sum: 1\r\n", b"Host: evil\r\nCookie: a=evil\r\n"]
+        return out + b"0\r\n" + self.random.choice(trailers) + b"\r\n"
+
     # ---- multipart ----
 
     def parameter_value(self, plain):

@@ -8,7 +8,10 @@
 //   {kind: "form",   method, content_type, body} -> {POST, FILES}
 //   {kind: "head",   method, script_name, raw_path, query, headers}
 //                                                -> {META, path, path_info, headers}
+//   {kind: "request", bytes, root_path, step}    -> {messages, answers}
 // and {error: text} where a parser refuses. Inputs are bytes; headers is a list of [name, value].
+// The bytes of a request, fed in pieces of `step` bytes (0: whole), go all the way: session, message;
+// `answers` are those of the gateway's own, by status.
 #include <cstdint>
 #include <cstdio>
 #include <iterator>
@@ -16,7 +19,9 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/limits.h"
 #include "protocol/message.h"
+#include "tests/cases/runner/session_messages.h"
 #include "worker/cookie.h"
 #include "worker/form.h"
 #include "worker/meta.h"
@@ -39,6 +44,26 @@ std::vector<HeaderField> headers_of(const MessageView& message) {
     headers.push_back({as_text((*name).bytes().value()), as_text((*value).bytes().value())});
   }
   return headers;
+}
+
+void encode_request_of(const MessageView& message, Encoder& encoder) {
+  constexpr HttpLimits kLimits{limits::kHeadBytes, limits::kHeaderLineBytes, limits::kHeaderFields,
+                               limits::kBodyBytes};
+  cases::SessionMessages made(kLimits, std::string(field(message, "root_path")));
+  HttpSession session(made, kLimits);
+  const std::string_view bytes = field(message, "bytes");
+  const auto step = static_cast<size_t>(message.integer("step"));
+  const size_t piece = step == 0 ? bytes.size() : step;
+  for (size_t at = 0; at < bytes.size(); at += piece) {
+    const std::string_view next = bytes.substr(at, piece);
+    CHECK(session.feed(as_bytes(next)) == next.size());
+  }
+  CHECK(made.broken().empty());
+  encoder.key("messages").begin_list();
+  for (const std::string& each : made.messages()) encoder.raw(as_bytes(each), 1);
+  encoder.end_list().key("answers").begin_list();
+  for (const std::string& each : made.answers()) encoder.integer(std::stoi(each.substr(9, 3)));
+  encoder.end_list();
 }
 
 Result<void> parse_case(const MessageView& message, Encoder& encoder) {
@@ -78,6 +103,8 @@ Result<void> parse_case(const MessageView& message, Encoder& encoder) {
     encoder.key("path_info").text(source.path_info);
     encoder.key("headers");
     encode_headers(headers, encoder);
+  } else if (kind == "request") {
+    encode_request_of(message, encoder);
   } else {
     constexpr bool kKnownKind = false;
     CHECK(kKnownKind);

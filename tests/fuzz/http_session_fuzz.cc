@@ -1,10 +1,11 @@
 // tests/fuzz/http_session_fuzz.cc -- any bytes, cut in any way, against what http_session.h
-// promises.
+// promises: bytes in, messages out, no socket.
 //
 // The first byte chooses limits and whether to switch to a WebSocket, the second how the rest is
-// cut. H1 and H3 are watched by the recorder, which tells "broken: ..." where they do not hold; H4
-// is the comparison of what was said to the bytes whole and to the bytes cut; H2 is looked for in
-// the text. With libFuzzer this file is the target; with replay.cc it runs a corpus once.
+// cut. H1 and H3 are watched by the recorder, which tells "broken: ..." where they do not hold, and
+// where a message is made that may not be: a second one for a request, one after a refusal, one
+// beyond a limit or that does not decode (session_messages.h). H4 is the comparison of what was said
+// and made of the bytes whole and of the bytes cut; H2 is looked for in the text. With libFuzzer this file is the target; with replay.cc it runs a corpus once.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -55,14 +56,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
                                   : HttpLimits{limits::kHeadBytes, limits::kHeaderLineBytes,
                                                limits::kHeaderFields, limits::kBodyBytes};
 
-  const std::string whole = record(text, limits, switching, {});
-  require(("\n" + whole).find("\nbroken: ") == std::string::npos, "H1 or H3 does not hold", whole,
-          "");
-  require_clean(whole);
+  const Recorded whole = record(text, limits, switching, {});
+  require(("\n" + whole.events).find("\nbroken: ") == std::string::npos,
+          "H1, H3 or a rule on messages does not hold", whole.events, "");
+  require_clean(whole.events);
   for (const Cut& other : {Cut{.split = cut}, Cut{.step = 1}, Cut{.step = cut % 16 + 2},
                            Cut{.pausing = true}, Cut{.step = cut % 5 + 1, .pausing = true}}) {
-    const std::string said = record(text, limits, switching, other);
-    require(said == whole, "H4 does not hold", whole, said);
+    const Recorded said = record(text, limits, switching, other);
+    require(said == whole, "H4 does not hold", whole.events, said.events);
   }
   return 0;
 }

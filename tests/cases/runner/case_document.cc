@@ -92,7 +92,7 @@ CaseDocument parse_case(const std::string& text) {
   CaseDocument document;
   document.limits = {limits::kHeadBytes, limits::kHeaderLineBytes, limits::kHeaderFields,
                      limits::kBodyBytes};
-  enum class Part { kTop, kBytes, kEvents } part = Part::kTop;
+  enum class Part { kTop, kBytes, kEvents, kMessage, kAnswer } part = Part::kTop;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
     if (line.starts_with('#')) continue;
@@ -100,12 +100,21 @@ CaseDocument parse_case(const std::string& text) {
       part = Part::kBytes;
     } else if (line == "events:") {
       part = Part::kEvents;
+    } else if (line == "message:") {
+      part = Part::kMessage;
+      document.messages.emplace_back();
+    } else if (line == "answer:") {
+      part = Part::kAnswer;
+      document.answers.emplace_back();
+    } else if (part == Part::kAnswer) {
+      document.answers.back() += unescape(line);
     } else if (part == Part::kBytes) {
       document.bytes += unescape(line);
-    } else if (part == Part::kEvents) {
+    } else if (part == Part::kEvents || part == Part::kMessage) {
       const size_t begin = line.find_first_not_of(' ');
-      if (begin != std::string::npos)
-        document.events.push_back(escape(unescape(std::string_view(line).substr(begin))));
+      if (begin == std::string::npos) continue;
+      auto& lines = part == Part::kEvents ? document.events : document.messages.back();
+      lines.push_back(escape(unescape(std::string_view(line).substr(begin))));
     } else if (line.starts_with("limits: ")) {
       set_limits(line.substr(8), document.limits);
     } else if (line == "switch: websocket") {

@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <memory>
 
+#include "tests/cases/runner/session_messages.h"
+
 namespace sluice::cases {
 namespace {
 
 class Recorder : public HttpSession::Events {
  public:
   Recorder(const HttpLimits& limits, bool switching, bool pausing)
-      : session_(*this, limits), switching_(switching), pausing_(pausing) {}
+      : session_(*this, limits), made_(limits), switching_(switching), pausing_(pausing) {}
 
   void feed(std::string_view bytes) {
     auto copy = std::make_unique<std::byte[]>(bytes.size());  // R2
@@ -26,13 +28,9 @@ class Recorder : public HttpSession::Events {
     rest_ += as_text(rest);
   }
 
-  std::string text() {
-    end_body();
-    if (!rest_.empty()) line("rest " + escape(rest_));
-    if (session_.refused()) return lines_ + "end refused\n";
-    if (session_.in_head()) return lines_ + "end in head\n";
-    if (session_.in_body()) return lines_ + "end in body\n";
-    return lines_ + (session_.idle() ? "end idle\n" : "end switched\n");
+  Recorded recorded() {
+    std::string events = text();
+    return {std::move(events), made_.messages(), made_.answers()};
   }
 
   void on_head(const RequestHead& head) noexcept override {
@@ -54,12 +52,15 @@ class Recorder : public HttpSession::Events {
     if (switching_ && head.wants_websocket) {
       session_.switch_protocol();
       expects_ = Expects::kNothing;
+    } else {
+      made_.on_head(head);
     }
   }
   void on_body(Bytes piece) noexcept override {
     if (expects_ != Expects::kBody || piece.empty()) broken("a body out of order, or empty");
     pause();
     body_ += as_text(piece);
+    made_.on_body(piece);
   }
   void on_complete() noexcept override {
     if (expects_ != Expects::kBody && expects_ != Expects::kComplete) broken("an end out of order");
@@ -67,6 +68,7 @@ class Recorder : public HttpSession::Events {
     pause();
     end_body();
     line("complete");
+    made_.on_complete();
   }
   void on_refused(const Refusal& refusal) noexcept override {
     if (expects_ == Expects::kNothing) broken("a refusal out of order");
@@ -74,10 +76,21 @@ class Recorder : public HttpSession::Events {
     pause();
     end_body();
     line("refused " + std::to_string(refusal.status) + ' ' + std::string(refusal.reason));
+    made_.on_refused(refusal);
   }
 
  private:
   enum class Expects { kHead, kBody, kComplete, kNothing };
+
+  std::string text() {
+    end_body();
+    if (!made_.broken().empty()) broken(made_.broken());
+    if (!rest_.empty()) line("rest " + escape(rest_));
+    if (session_.refused()) return lines_ + "end refused\n";
+    if (session_.in_head()) return lines_ + "end in head\n";
+    if (session_.in_body()) return lines_ + "end in body\n";
+    return lines_ + (session_.idle() ? "end idle\n" : "end switched\n");
+  }
 
   void line(const std::string& text) { lines_ += text + '\n'; }
   void broken(const std::string& text) { line("broken: " + text); }
@@ -93,6 +106,7 @@ class Recorder : public HttpSession::Events {
   }
 
   HttpSession session_;
+  SessionMessages made_;
   bool switching_, pausing_;
   bool paused_ = false;
   Expects expects_ = Expects::kHead;
@@ -101,8 +115,7 @@ class Recorder : public HttpSession::Events {
 
 }  // namespace
 
-std::string record(std::string_view bytes, const HttpLimits& limits, bool switching,
-                   const Cut& cut) {
+Recorded record(std::string_view bytes, const HttpLimits& limits, bool switching, const Cut& cut) {
   Recorder recorder(limits, switching, cut.pausing);
   if (cut.step == 0) {
     if (cut.split > 0) recorder.feed(bytes.substr(0, cut.split));
@@ -111,7 +124,7 @@ std::string record(std::string_view bytes, const HttpLimits& limits, bool switch
     for (size_t at = 0; at < bytes.size(); at += cut.step)
       recorder.feed(bytes.substr(at, cut.step));
   }
-  return recorder.text();
+  return recorder.recorded();
 }
 
 std::string escape(std::string_view bytes) {

@@ -353,13 +353,14 @@ TEST_CASE("date lines are those of RFC 9110") {
 }
 
 TEST_CASE("an answer of our own is its status line in plain text") {
-  Exchange plain, head{.to = kHead}, started;
+  Exchange plain, head{.to = kHead}, reasoned, started;
 
-  write_own_answer(503, "Retry-After: 1\r\n", plain.to, plain.state, plain.out);
-  write_own_answer(400, "", kHead, head.state, head.out);
+  write_own_answer(503, "", "Retry-After: 1\r\n", plain.to, plain.state, plain.out);
+  write_own_answer(400, "no Host", "", kHead, head.state, head.out);
+  write_own_answer(400, "no Host", "", reasoned.to, reasoned.state, reasoned.out);
   CHECK(started.write({{"status_code", 200}, {"more_content", true}}) == AnswerError::kNone);
   const std::string before = started.out;
-  write_own_answer(502, "", started.to, started.state, started.out);
+  write_own_answer(502, "", "", started.to, started.state, started.out);
 
   CHECK(plain.out ==
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -368,7 +369,10 @@ TEST_CASE("an answer of our own is its status line in plain text") {
   CHECK_FALSE(plain.state.close_after);
   CHECK(head.out ==
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "
-        "16\r\n\r\n");
+        "25\r\n\r\n");
+  CHECK(reasoned.out ==
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "
+        "25\r\n\r\n400 Bad Request: no Host\n");
   CHECK(started.out == before);
   CHECK(started.state.complete);
   CHECK(started.state.close_after);
