@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -173,6 +174,15 @@ OptionKey max_connections_key() {
           [](const Options& o) { return std::to_string(o.worker.max_connections); }};
 }
 
+OptionKey unbounded_key(const char* name, uint32_t WorkerSettings::*member, uint64_t most,
+                        const char* help) {
+  return {name, "N", help,
+          [=](Options& o, Values v) {
+            o.worker.*member = static_cast<uint32_t>(whole_number(v[0], 0, most));
+          },
+          [=](const Options& o) { return std::to_string(o.worker.*member); }};
+}
+
 OptionKey max_headers_key() {
   return {"max-headers", "N", "header lines of a request; beyond: 431",
           [](Options& o, Values v) {
@@ -192,6 +202,22 @@ OptionKey root_path_key() {
             o.worker.root_path = v[0];
           },
           [](const Options& o) { return quoted(o.worker.root_path); }};
+}
+
+OptionKey server_header_key() {
+  return {"server-header", "TEXT",
+          "the Server header of answers whose consumer gives none; empty: none is sent",
+          [](Options& o, Values v) {
+            const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+            const bool blank_ends = v[0].starts_with(' ') || v[0].ends_with(' ');
+            if (v[0].size() > limits::kServerHeaderBytes || blank_ends ||
+                !std::all_of(v[0].begin(), v[0].end(), printable)) {
+              must_be(fmt::format("printable ASCII without blanks at its ends, at most {} bytes",
+                                  limits::kServerHeaderBytes));
+            }
+            o.worker.server_header = v[0];
+          },
+          [](const Options& o) { return quoted(o.worker.server_header); }};
 }
 
 // GLOB [capacity=N] [expiry=SECONDS]
@@ -279,6 +305,13 @@ std::vector<OptionKey> make_table() {
                             "demo consumers to start as children"));
   table.push_back(control_key());
   table.push_back(max_connections_key());
+  table.push_back(unbounded_key("max-connections-per-address", &W::max_connections_per_address,
+                                shm::kMaxConnections,
+                                "of those, from one client address (IPv6: one /64); beyond: 503; "
+                                "0: no bound of their own"));
+  table.push_back(unbounded_key("max-requests-per-connection", &W::max_requests_per_connection,
+                                UINT32_MAX,
+                                "the connection is closed after so many; 0: never for that"));
   table.push_back(count_key("max-consumers", &Options::max_consumers, 1, limits::kConsumersMost,
                             "consumers attached at once; beyond: refused"));
   table.push_back(channel_key());
@@ -319,6 +352,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(size_key("max-message", &W::max_message_bytes, 1, limits::kMessageBytes,
                            "a WebSocket message; beyond: closed with 1009"));
   table.push_back(root_path_key());
+  table.push_back(server_header_key());
   table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
