@@ -97,8 +97,9 @@ def test_a_slow_client_stalls_its_own_stream_alone_and_nothing_grows(gateway):
     before = [processes.memory(pid)["RssAnon"] for pid in (worker, consumer)]
 
     with gateway.connect(60) as slow:
+        seen = len(gateway.flow.output.lines)
         slow.request("GET", "/pour?512")
-        taken = int(gateway.flow.wait_said(r"^full (\d+)")[1]) * PIECE
+        taken = int(gateway.flow.wait_said(r"^full (\d+)", start=seen)[1]) * PIECE
         with gateway.connect() as beside:
             for _ in range(100):
                 assert beside.exchange("GET", "/").body == b"plain"

@@ -1,6 +1,5 @@
 """tests/blackbox/test_disconnects.py -- clients that leave before their answer: who is told, when, and what leaving is not."""
 
-import re
 import signal
 import socket
 
@@ -21,12 +20,6 @@ def fixture_gateway():
     with Gateway("--stuck-timeout", "600", demo=0) as running, Flow(running) as flow:
         running.flow = flow
         yield running
-
-
-def counted(gateway, name):
-    """A counter of the worker, which says them when it ends."""
-    found = re.search(rf"counted {name}=(\d+)", gateway.output.text())
-    return int(found[1]) if found else 0
 
 
 def held(gateway, number=1):
@@ -86,7 +79,7 @@ def test_a_request_nobody_took_is_withdrawn_with_its_client(gateway):
     assert gateway.get("/next").body == b"plain"
     assert gateway.flow.taken() == ["http.request GET /next"]
     gateway.stop()
-    assert counted(gateway, "withdrawn") == 1
+    gateway.output.wait_for(r"counted withdrawn=1$")
 
 
 def test_an_end_of_sending_is_not_leaving(gateway):

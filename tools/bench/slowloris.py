@@ -80,7 +80,8 @@ class SlowHeads:
 
 def run(options):
     """Samples without and with the slow ones; [(kind, report of wrk)…], and how many were cut."""
-    server = Sluice(options.build, ["--max-connections", str(2 * options.slow)])
+    server = Sluice(options.build, ["--max-connections", str(2 * options.slow),
+                                    "--header-timeout", str(options.header_timeout)])
     samples, cut = [], 0
     server.start()
     try:
@@ -101,6 +102,7 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build"), help=argparse.SUPPRESS)
     parser.add_argument("--slow", type=int, default=10000, help="clients that never finish a head")
     parser.add_argument("--every", type=float, default=10, help="seconds between two bytes of each")
+    parser.add_argument("--header-timeout", type=float, default=30, help="the gateway's, in seconds")
     parser.add_argument("--connections", type=int, default=64, help="of the others")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
