@@ -320,7 +320,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(
       seconds_key("body-timeout", &W::body_timeout, "between two reads of a body; beyond: 408"));
   table.push_back(seconds_key("send-timeout", &W::send_timeout,
-                              "between two writes a client takes; beyond: cut"));
+                              "for a client to take anything of what waits for it; beyond: cut"));
   table.push_back(seconds_key("keepalive-timeout", &W::keepalive_timeout,
                               "between two requests; beyond: closed"));
   table.push_back(

@@ -20,6 +20,8 @@ inline constexpr uint32_t kRepliesPerRound = 16;
 // Connections and inbox messages served in one turn of the loop, so that sockets get theirs.
 inline constexpr uint32_t kConnectionsPerTurn = 512;
 inline constexpr uint32_t kInboxPerTurn = 256;
+// Deadlines acted on in a turn: thousands of slow clients reach theirs together. Beyond: the next turn.
+inline constexpr uint32_t kDeadlinesPerTurn = 128;
 // Clients accepted at one listener in a turn. Beyond: the next turn.
 inline constexpr uint32_t kAcceptedPerTurn = 64;
 // Members of groups that get a message in one turn of the loop, and bytes for them all; a turn stays

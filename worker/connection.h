@@ -126,7 +126,9 @@ class Connection final : public Timed, private Socket::Listener {
   bool delivering_ = false;
   bool ended_ = false;
   bool high_water_ = false;
-  uint64_t progress_ms_ = 0;  // when the socket last took something
+  uint64_t progress_ms_ = 0;  // when the socket, or the client, last took something
+  // Of its output then, while more waits: a slow client takes of that before the socket has room again.
+  size_t unacknowledged_ = 0;
   uint64_t linger_until_ms_ = 0;
   size_t lingered_bytes_ = 0;
   ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;

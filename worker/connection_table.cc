@@ -60,7 +60,7 @@ void Connection::reset() noexcept {
   state_ = State::kOpen;
   wants_input_ = true;
   socket_reads_ = delivering_ = ended_ = high_water_ = false;
-  sent_ = lingered_bytes_ = 0;
+  sent_ = lingered_bytes_ = unacknowledged_ = 0;
   progress_ms_ = linger_until_ms_ = 0;
   counted_as_ = ClientAddresses::kUncounted;
   at_door_ = false;

@@ -2,8 +2,8 @@
 // socket.
 //
 // The gateway frames (messages.md, HTTP Response): Content-Length when the whole is known, chunked
-// on HTTP/1.1, close on HTTP/1.0; no body for HEAD, 1xx, 204, 304; Date, and Server if there is one, filled in;
-// Transfer-Encoding and Connection from a consumer ignored; CR, LF, NUL in a name or value refused.
+// on HTTP/1.1, close on HTTP/1.0; no body for HEAD, 1xx, 204, 304; Date, and Server where we have one, filled
+// in; Transfer-Encoding and Connection from a consumer ignored; CR, LF, NUL in a name or value refused.
 // Header text is copied out of the message before it is checked, because its writer may change it
 // meanwhile.
 //

@@ -1,7 +1,9 @@
 // worker/socket.cc -- see socket.h.
 #include "worker/socket.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
@@ -95,6 +97,11 @@ ssize_t Socket::send(std::span<const Bytes> pieces) noexcept {
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return sent;
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
+}
+
+size_t Socket::unacknowledged() const noexcept {
+  int bytes = 0;
+  return ::ioctl(fd_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 bool Socket::end_sending() noexcept { return ::shutdown(fd_.get(), SHUT_WR) == 0; }

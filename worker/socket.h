@@ -55,6 +55,8 @@ class Socket {
   // broken. At most kMostPieces, those that are empty included.
   static constexpr size_t kMostPieces = 4;
   [[nodiscard]] ssize_t send(std::span<const Bytes> pieces) noexcept;
+  // Bytes of those that the client has not acknowledged yet; 0 when that is not known.
+  [[nodiscard]] size_t unacknowledged() const noexcept;
   // Tells the client that nothing more comes. False: it is gone.
   [[nodiscard]] bool end_sending() noexcept;
   // With a reset: what the client has not read yet it need not get.

@@ -97,10 +97,10 @@ def test_a_client_that_reads_nothing_is_cut():
 def test_a_client_that_reads_slowly_is_not():
     patience = 1 * SLOWNESS
     with Gateway("--send-timeout", patience, demo=0) as gateway, Flow(gateway), gateway.connect() as client:
-        client.request("GET", "/pour?64")
+        client.request("GET", "/pour?32")
         begun = time.monotonic()
         while time.monotonic() - begun < 2.5 * patience:
-            assert client.socket.recv(128 * 1024), "cut"
+            assert client.socket.recv(16 * 1024), "cut"
             select.select([], [], [], 0.02)
 
         end = b""
