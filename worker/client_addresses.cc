@@ -29,7 +29,8 @@ ClientAddresses::Key ClientAddresses::key_of(const sockaddr_storage& address) no
   if (address.ss_family != AF_INET6) return kUncounted;
   sockaddr_in6 six;
   std::memcpy(&six, &address, sizeof six);
-  if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) return kFour | big_endian(six.sin6_addr.s6_addr + 12, 4);
+  if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+    return kFour | big_endian(six.sin6_addr.s6_addr + 12, 4);
   const uint64_t prefix = big_endian(six.sin6_addr.s6_addr, 8);
   return prefix != kUncounted ? prefix : 1;  // ::1 and its like: one more that nobody else has
 }

@@ -59,8 +59,8 @@ def test_a_client_of_http_1_0_gets_no_early_hints(gateway):
 def test_an_answer_that_is_not_as_long_as_it_said_is_cut(gateway, path):
     with gateway.connect() as client:
         client.request("GET", path)
-        assert client.read_head().status == 200
         with pytest.raises((Closed, ConnectionResetError)):
+            assert client.read_head().status == 200
             client.read_exactly(1000)
 
     assert gateway.get("/").body == b"plain"
