@@ -169,7 +169,7 @@ class ConnectionTable {
   static constexpr size_t kReadBytes = 64 * 1024;
   [[nodiscard]] std::optional<shm::ConnectionSlots::Opened> admit(Connection& connection) noexcept;
   void refuse(Connection& connection) noexcept;
-  [[nodiscard]] Bytes refusal() noexcept;
+  [[nodiscard]] Bytes refusal(AnswerState& state) noexcept;
   void take_back(Connection& connection) noexcept;
   void keep_spare(std::unique_ptr<Connection> connection) noexcept;
 

@@ -143,17 +143,18 @@ void ConnectionTable::refuse(Connection& connection) noexcept {
   }
   connection.at_door_ = true;
   ++at_door_;
+  AnswerState state;
+  const Bytes words = refusal(state);
   const Connection::Turn turn(connection);
-  connection.write(refusal());
+  connection.write(words);
   connection.finish();
 }
 
-Bytes ConnectionTable::refusal() noexcept {
+Bytes ConnectionTable::refusal(AnswerState& state) noexcept {
   const Verdict verdict = verdict_on(Trouble::kTooManyConnections);
   const AnswerTo to{.keep_alive = false,
                     .unix_seconds = place_.unix_seconds,
                     .server_line = place_.server_line};
-  AnswerState state;
   place_.text.clear();
   write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
   return as_bytes(place_.text);
@@ -164,7 +165,8 @@ void ConnectionTable::turn_away(shm::Fd fd) noexcept {
   place_.counters.add(Counter::kTooManyConnections);
   // What lies unread at a close is a reset, and that may take the answer with it.
   static_cast<void>(::recv(fd.get(), read_buffer_.data(), read_buffer_.size(), MSG_DONTWAIT));
-  const Bytes words = refusal();
+  AnswerState state;
+  const Bytes words = refusal(state);
   static_cast<void>(::send(fd.get(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
