@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -183,6 +184,15 @@ OptionKey max_connections_key() {
           [](const Options& o) { return std::to_string(o.worker.max_connections); }};
 }
 
+OptionKey unbounded_key(const char* name, uint32_t WorkerSettings::*member, uint64_t most,
+                        const char* help) {
+  return {name, "N", help,
+          [=](Options& o, Values v) {
+            o.worker.*member = static_cast<uint32_t>(whole_number(v[0], 0, most));
+          },
+          [=](const Options& o) { return std::to_string(o.worker.*member); }};
+}
+
 OptionKey max_headers_key() {
   return {"max-headers", "N", "header lines of a request; beyond: 431",
           [](Options& o, Values v) {
@@ -226,6 +236,22 @@ OptionKey networks_key(const char* name, Networks WorkerSettings::*member, const
             return show_list(all);
           },
           true};
+}
+
+OptionKey server_header_key() {
+  return {"server-header", "TEXT",
+          "the Server header of answers whose consumer gives none; empty: none is sent",
+          [](Options& o, Values v) {
+            const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+            const bool blank_ends = v[0].starts_with(' ') || v[0].ends_with(' ');
+            if (v[0].size() > limits::kServerHeaderBytes || blank_ends ||
+                !std::all_of(v[0].begin(), v[0].end(), printable)) {
+              must_be(fmt::format("printable ASCII without blanks at its ends, at most {} bytes",
+                                  limits::kServerHeaderBytes));
+            }
+            o.worker.server_header = v[0];
+          },
+          [](const Options& o) { return quoted(o.worker.server_header); }};
 }
 
 // GLOB [capacity=N] [expiry=SECONDS]
@@ -313,6 +339,13 @@ std::vector<OptionKey> make_table() {
                             "demo consumers to start as children"));
   table.push_back(control_key());
   table.push_back(max_connections_key());
+  table.push_back(unbounded_key("max-connections-per-address", &W::max_connections_per_address,
+                                shm::kMaxConnections,
+                                "of those, from one client address (IPv6: one /64); beyond: 503; "
+                                "0: no bound of their own"));
+  table.push_back(unbounded_key("max-requests-per-connection", &W::max_requests_per_connection,
+                                UINT32_MAX,
+                                "the connection is closed after so many; 0: never for that"));
   table.push_back(count_key("max-consumers", &Options::max_consumers, 1, limits::kConsumersMost,
                             "consumers attached at once; beyond: refused"));
   table.push_back(channel_key());
@@ -321,7 +354,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(
       seconds_key("body-timeout", &W::body_timeout, "between two reads of a body; beyond: 408"));
   table.push_back(seconds_key("send-timeout", &W::send_timeout,
-                              "between two writes a client takes; beyond: cut"));
+                              "for a client to take anything of what waits for it; beyond: cut"));
   table.push_back(seconds_key("keepalive-timeout", &W::keepalive_timeout,
                               "between two requests; beyond: closed"));
   table.push_back(
@@ -360,6 +393,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(networks_key(
       "proxy-protocol", &W::proxy_protocol,
       "who has to begin a connection with a PROXY header, version 1 or 2; a list as above"));
+  table.push_back(server_header_key());
   table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",

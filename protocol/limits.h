@@ -106,6 +106,9 @@ inline constexpr size_t kFileNameCharacters = 255;
 inline constexpr size_t kResponseHeaderFields = 200;
 // Header lines of one response together. Beyond: as above.
 inline constexpr size_t kResponseHeadBytes = 64 * kKiB;
+// The value of Server, where an option asks for one; a product name and what is said of it. Beyond:
+// the option is refused.
+inline constexpr size_t kServerHeaderBytes = 256;
 // Requests of one connection read and not yet answered. Beyond: stop reading the socket.
 inline constexpr uint32_t kPipelinedRequests = 64;
 // Output waiting in the worker for one socket. Soft: its reply ring gets no more credit.

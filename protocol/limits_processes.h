@@ -20,6 +20,8 @@ inline constexpr uint32_t kRepliesPerRound = 16;
 // Connections and inbox messages served in one turn of the loop, so that sockets get theirs.
 inline constexpr uint32_t kConnectionsPerTurn = 512;
 inline constexpr uint32_t kInboxPerTurn = 256;
+// Deadlines acted on in a turn: thousands of slow clients reach theirs together. Beyond: the next turn.
+inline constexpr uint32_t kDeadlinesPerTurn = 128;
 // Clients accepted at one listener in a turn. Beyond: the next turn.
 inline constexpr uint32_t kAcceptedPerTurn = 64;
 // Members of groups that get a message in one turn of the loop, and bytes for them all; a turn stays
@@ -28,6 +30,8 @@ inline constexpr size_t kGroupMembersPerTurn = 512;
 inline constexpr size_t kGroupBytesPerTurn = 4 * kMiB;
 // Names in one answer to who is in a group: fits a block of 64 KiB. Beyond: another answer.
 inline constexpr size_t kGroupMembersPerAnswer = 512;
+// Accepting rests this long when the system has no descriptor or no memory left. Beyond: tried again.
+inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 // Connections refused at the door that may still linger with their 503. Beyond: closed at once.
 inline constexpr uint32_t kRefusedAtDoor = 128;
 // Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.
@@ -71,8 +75,6 @@ inline constexpr int kPassedSockets = 64;
 inline constexpr auto kPortRetry = std::chrono::seconds(3);
 // Sockets that said nothing of an attach yet. Beyond: the oldest is hung up on.
 inline constexpr size_t kUnattachedSockets = 64;
-// Accepting on the control socket rests this long when the system has no descriptor left.
-inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 // A process that lived less when it died waits longer before its next start.
 inline constexpr auto kRestartShortLife = std::chrono::seconds(5);
 // The second restart in a row waits this long, each further one twice as long, up to the second

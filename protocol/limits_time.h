@@ -9,7 +9,7 @@ namespace sluice::limits {
 inline constexpr auto kHeaderTimeout = std::chrono::seconds(30);
 // Between two reads of a body. Beyond: 408 and close.
 inline constexpr auto kBodyTimeout = std::chrono::seconds(30);
-// Between two writes the socket took. Beyond: the connection is cut.
+// For a client to take anything of what waits for it. Beyond: the connection is cut.
 inline constexpr auto kSendTimeout = std::chrono::seconds(30);
 // Between two requests. Beyond: close, without a word.
 inline constexpr auto kKeepaliveTimeout = std::chrono::seconds(75);

@@ -34,15 +34,13 @@ bool Acceptor::start() noexcept {
   shm::Fd fd(::fcntl(listener_.fd, F_DUPFD_CLOEXEC, 3));  // A1
   if (!fd) return failed(std::strerror(errno));
   auto polled = std::make_unique<Polled>();
-  int result = uv_poll_init(&loop_, &polled->poll, fd.get());  // makes it non-blocking
+  int result = uv_poll_init(&place_.loop, &polled->poll, fd.get());  // makes it non-blocking
   if (result != 0) return failed(uv_strerror(result));
   polled->fd = std::move(fd);
   polled->acceptor = this;
   polled_ = polled.release();
   polled_->poll.data = polled_;
-  result = uv_poll_start(&polled_->poll, UV_READABLE, [](uv_poll_t* poll, int, int) {
-    if (Acceptor* acceptor = static_cast<Polled*>(poll->data)->acceptor) acceptor->accept();
-  });
+  result = poll();
   if (result != 0) {
     stop();
     return failed(uv_strerror(result));
@@ -56,6 +54,12 @@ bool Acceptor::start() noexcept {
   return true;
 }
 
+int Acceptor::poll() noexcept {
+  return uv_poll_start(&polled_->poll, UV_READABLE, [](uv_poll_t* poll, int, int) {
+    if (Acceptor* acceptor = static_cast<Polled*>(poll->data)->acceptor) acceptor->accept();
+  });
+}
+
 void Acceptor::accept() noexcept {
   for (uint32_t i = 0; i < limits::kAcceptedPerTurn && polled_ != nullptr; ++i) {
     sockaddr_storage name{};
@@ -64,23 +68,51 @@ void Acceptor::accept() noexcept {
                              SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
       connections_.accept(std::move(client), name, listener_);
-    } else if (errno == EMFILE || errno == ENFILE) {
-      return shed_one();
-    } else if (errno != EINTR && errno != ECONNABORTED) {
-      return;  // nobody waits, or the system is short of memory: the next turn tries again
+      continue;
+    }
+    switch (errno) {
+      case EAGAIN:
+        return;  // nobody waits
+      case EMFILE:
+      case ENFILE:
+        if (!shed_one()) rest();
+        return;
+      case ENOBUFS:
+      case ENOMEM:
+        return rest();
+      default:
+        break;  // EINTR, or that client's own trouble (accept(2)): the next one
     }
   }
 }
 
-// A3
-void Acceptor::shed_one() noexcept {
+// A3. False: not even this one could be accepted.
+bool Acceptor::shed_one() noexcept {
   kept_back_.reset();
-  shm::Fd(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+  shm::Fd client(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const bool used_up = !client && (errno == EMFILE || errno == ENFILE);
+  if (client) connections_.turn_away(std::move(client));
   kept_back_ = keep_one_back();
+  return !used_up;
+}
+
+// A4
+void Acceptor::rest() noexcept {
+  uv_poll_stop(&polled_->poll);
+  place_.tell_time();
+  const auto pause = std::chrono::milliseconds(limits::kAcceptPause);
+  place_.deadlines.set(*this, place_.now_ms + static_cast<uint64_t>(pause.count()));
+}
+
+void Acceptor::on_deadline(uint64_t) noexcept {
+  if (polled_ == nullptr) return;
+  if (!kept_back_) kept_back_ = keep_one_back();
+  if (poll() != 0) rest();  // never seen to fail
 }
 
 void Acceptor::stop() noexcept {
   if (polled_ == nullptr) return;
+  place_.deadlines.clear(*this);
   polled_->acceptor = nullptr;
   uv_close(reinterpret_cast<uv_handle_t*>(&polled_->poll), [](uv_handle_t* handle) {
     delete static_cast<Polled*>(handle->data);

@@ -94,6 +94,7 @@ void Connection::put(std::span<const Bytes> pieces) noexcept {
 void Connection::keep_waiting(Bytes bytes) noexcept {  // C1
   if (waiting_.empty()) {
     progress_ms_ = place().now_ms;
+    unacknowledged_ = socket_.unacknowledged();
     socket_.want(socket_reads_, true);
   } else if (sent_ > waiting_.size() / 2) {
     waiting_.erase(0, sent_);
@@ -109,6 +110,7 @@ void Connection::on_writable() noexcept {
   if (sent == 0) return;
   Turn turn(*this);
   progress_ms_ = place().now_ms;
+  unacknowledged_ = socket_.unacknowledged();
   sent_ += static_cast<size_t>(sent);
   if (sent_ == waiting_.size()) {
     waiting_.clear();
@@ -296,9 +298,14 @@ void Connection::on_deadline(uint64_t now_ms) noexcept {
     return;
   }
   if (output_waiting() > 0 && now_ms >= own_deadline()) {
-    place().counters.add(Counter::kSendTimeouts);
-    end(true);
-    return;
+    const size_t unacknowledged = socket_.unacknowledged();
+    if (unacknowledged >= unacknowledged_) {
+      place().counters.add(Counter::kSendTimeouts);
+      end(true);
+      return;
+    }
+    progress_ms_ = now_ms;
+    unacknowledged_ = unacknowledged;
   }
   if (state_ == State::kOpen) conversation_->on_clock(now_ms);
 }

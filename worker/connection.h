@@ -11,9 +11,11 @@
 #include <array>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "worker/client_addresses.h"
 #include "worker/conversation.h"
 #include "worker/deadlines.h"
 #include "worker/socket.h"
@@ -127,9 +129,13 @@ class Connection final : public Timed, private Socket::Listener {
   bool delivering_ = false;
   bool ended_ = false;
   bool high_water_ = false;
-  uint64_t progress_ms_ = 0;  // when the socket last took something
+  uint64_t progress_ms_ = 0;  // when the socket, or the client, last took something
+  // Of its output then, while more waits: a slow client takes of that before the socket has room again.
+  size_t unacknowledged_ = 0;
   uint64_t linger_until_ms_ = 0;
   size_t lingered_bytes_ = 0;
+  ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;
+  bool at_door_ = false;  // refused, and told so
 };
 
 class ConnectionTable {
@@ -141,6 +147,9 @@ class ConnectionTable {
 
   // A client's socket, not blocking; who it is, as accept() said, and at which listener of ours.
   void accept(shm::Fd fd, const sockaddr_storage& client, const InheritedListener& from) noexcept;
+  // The same where there is no descriptor for it to keep: told so as far as that goes at once, and
+  // hung up on.
+  void turn_away(shm::Fd fd) noexcept;
   // The open connection of that slot; null for none.
   [[nodiscard]] Connection* find(uint32_t slot) const noexcept {
     return slot < by_slot_.size() ? by_slot_[slot] : nullptr;
@@ -161,6 +170,10 @@ class ConnectionTable {
  private:
   friend class Connection;
   static constexpr size_t kReadBytes = 64 * 1024;
+  [[nodiscard]] std::optional<shm::ConnectionSlots::Opened> admit(
+      Connection& connection, const sockaddr_storage& client) noexcept;
+  void refuse(Connection& connection) noexcept;
+  [[nodiscard]] Bytes refusal(AnswerState& state) noexcept;
   void take_back(Connection& connection) noexcept;
   void keep_spare(std::unique_ptr<Connection> connection) noexcept;
 
@@ -170,6 +183,8 @@ class ConnectionTable {
   std::vector<Connection*> by_slot_;
   Connection* first_ = nullptr;
   size_t size_ = 0;
+  size_t at_door_ = 0;  // of those
+  ClientAddresses addresses_;
   std::vector<std::unique_ptr<Connection>> spare_;
   Connection* gathering_ = nullptr;  // whose Turn gathers
   std::string gathered_;

@@ -52,14 +52,19 @@ void Connection::reset() noexcept {
   state_ = State::kOpen;
   wants_input_ = true;
   socket_reads_ = delivering_ = ended_ = high_water_ = false;
-  sent_ = lingered_bytes_ = 0;
+  sent_ = lingered_bytes_ = unacknowledged_ = 0;
   progress_ms_ = linger_until_ms_ = 0;
+  counted_as_ = ClientAddresses::kUncounted;
+  at_door_ = false;
 }
 
 // ---- ConnectionTable ----------------------------------------------------------------------------
 
 ConnectionTable::ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections)
-    : place_(place), begin_(begin), max_connections_(max_connections) {
+    : place_(place),
+      begin_(begin),
+      max_connections_(max_connections),
+      addresses_(place.settings.max_connections_per_address) {
   spare_.reserve(kSpareConnections);
   gathered_.reserve(limits::kGatheredOutputBytes);
 }
@@ -97,31 +102,67 @@ void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
   first_ = connection;
   ++size_;
 
+  const std::optional<shm::ConnectionSlots::Opened> slot = admit(*connection, client);
+  if (!slot) return refuse(*connection);
+  place_.counters.add(Counter::kConnections);
+  if (by_slot_.size() <= slot->slot) by_slot_.resize(slot->slot + 1);
+  by_slot_[slot->slot] = connection;
+  connection->begin(*slot, begin_(*connection));
+  connection->set_deadline();
+  connection->read_socket(true);
+}
+
+// Those that wait at the door take nobody's place. A proxy we know has all its clients' connections.
+std::optional<shm::ConnectionSlots::Opened> ConnectionTable::admit(
+    Connection& connection, const sockaddr_storage& client) noexcept {
   std::optional<shm::ConnectionSlots::Opened> slot;
-  if (size_ <= max_connections_) slot = place_.slots.open();
-  if (slot) {
-    place_.counters.add(Counter::kConnections);
-    if (by_slot_.size() <= slot->slot) by_slot_.resize(slot->slot + 1);
-    by_slot_[slot->slot] = connection;
-    connection->begin(*slot, begin_(*connection));
-    connection->set_deadline();
-    connection->read_socket(true);
+  const Endpoints& ends = connection.endpoints();
+  if (addresses_.bounded() && !ends.trusted && !ends.prefaced) {
+    const auto counted = addresses_.admit(client);
+    if (!counted) {
+      place_.counters.add(Counter::kTooManyOfAddress);
+      return slot;
+    }
+    connection.counted_as_ = *counted;
+  }
+  if (size_ - at_door_ <= max_connections_) slot = place_.slots.open();
+  if (!slot) place_.counters.add(Counter::kTooManyConnections);
+  return slot;
+}
+
+// Said once, politely, unless too many are being told already.
+void ConnectionTable::refuse(Connection& connection) noexcept {
+  if (at_door_ >= limits::kRefusedAtDoor) {
+    connection.end(false);
     return;
   }
-  // Refused at the door: said once, politely, unless too many are being told already.
-  place_.counters.add(Counter::kTooManyConnections);
-  if (size_ > size_t{max_connections_} + limits::kRefusedAtDoor) {
-    connection->end(false);
-    return;
-  }
-  const Verdict verdict = verdict_on(Trouble::kTooManyConnections);
-  const AnswerTo to{.head_method = false, .minor_version = 1, .keep_alive = false};
+  connection.at_door_ = true;
+  ++at_door_;
   AnswerState state;
+  const Bytes words = refusal(state);
+  const Connection::Turn turn(connection);
+  connection.write(words);
+  connection.finish();
+}
+
+Bytes ConnectionTable::refusal(AnswerState& state) noexcept {
+  const Verdict verdict = verdict_on(Trouble::kTooManyConnections);
+  const AnswerTo to{.keep_alive = false,
+                    .unix_seconds = place_.unix_seconds,
+                    .server_line = place_.server_line};
   place_.text.clear();
   write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);
-  const Connection::Turn turn(*connection);
-  connection->write(as_bytes(place_.text));
-  connection->finish();
+  return as_bytes(place_.text);
+}
+
+void ConnectionTable::turn_away(shm::Fd fd) noexcept {
+  place_.tell_time();
+  place_.counters.add(Counter::kTooManyConnections);
+  // What lies unread at a close is a reset, and that may take the answer with it.
+  static_cast<void>(::recv(fd.get(), read_buffer_.data(), read_buffer_.size(), MSG_DONTWAIT));
+  AnswerState state;
+  const Bytes words = refusal(state);
+  static_cast<void>(::send(fd.get(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 void ConnectionTable::take_back(Connection& connection) noexcept {
@@ -132,6 +173,8 @@ void ConnectionTable::take_back(Connection& connection) noexcept {
   }
   if (connection.next_in_list_ != nullptr) connection.next_in_list_->previous_ = connection.previous_;
   --size_;
+  if (connection.at_door_) --at_door_;
+  addresses_.leave(connection.counted_as_);
   connection.reset();
   keep_spare(std::unique_ptr<Connection>(&connection));
 }

@@ -27,6 +27,7 @@ enum class Counter : uint8_t {
   kClientsGone,
   // what was full or missing
   kTooManyConnections,
+  kTooManyOfAddress,
   kChannelFull,
   kOutOfBlocks,
   kMessageTooLarge,
@@ -82,6 +83,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kPingTimeouts, "ping_timeouts", "a WebSocket that fell silent: cut"},
     {Counter::kClientsGone, "clients_gone", "left before their answer was complete"},
     {Counter::kTooManyConnections, "too_many_connections", "no slot or descriptor left: 503, close"},
+    {Counter::kTooManyOfAddress, "too_many_of_address", "no more from one client address: 503, close"},
     {Counter::kChannelFull, "channel_full", "request or connect refused: 503"},
     {Counter::kOutOfBlocks, "out_of_blocks", "our arena had none left: 503"},
     {Counter::kMessageTooLarge, "message_too_large", "does not fit a message: 413"},

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "protocol/limits.h"
+
 namespace sluice {
 
 uint64_t Deadlines::tick_for(uint64_t due_ms) const noexcept {
@@ -53,6 +55,7 @@ void Deadlines::clear(Timed& timed) noexcept {
 
 void Deadlines::run(uint64_t now_ms) noexcept {
   const uint64_t now = now_ms / kTickMs;
+  uint32_t acted_on = 0;
   while (done_ < now) {
     if (count_ == 0 || first_ > now) {
       done_ = now;
@@ -71,6 +74,10 @@ void Deadlines::run(uint64_t now_ms) noexcept {
       } else {
         timed.due_ms_ = kNever;
         timed.on_deadline(now_ms);
+        if (++acted_on < limits::kDeadlinesPerTurn || walking_ == nullptr) continue;
+        walking_ = nullptr;
+        done_ = tick - 1;  // the others of this tick are due still
+        return;
       }
     }
     if (first_ <= tick) first_ = count_ == 0 ? kNever : tick + 1;

@@ -1,6 +1,7 @@
 // worker/deadlines.h -- a coarse wheel of deadlines: one timer of the loop serves every connection.
 //
-// T1  A deadline is never early, and late by at most kTickMs and what the loop is busy with.
+// T1  A deadline is never early, and late by at most kTickMs and what the loop is busy with. When many are
+//     due at once, limits::kDeadlinesPerTurn are acted on in a run, and next_run_ms() is past already.
 // T2  Moving a deadline to a later time is one store: the object is put in its right place when its
 //     old one comes round. Beyond the wheel's span it goes round again.
 // Knows no libuv and no clock: the loop says what time it is.
@@ -45,7 +46,7 @@ class Deadlines {
   // kNever takes it out.
   void set(Timed& timed, uint64_t due_ms) noexcept;
   void clear(Timed& timed) noexcept;
-  // Calls on_deadline() of everything due. What it calls may set and clear.
+  // Calls on_deadline() of what is due, as far as one turn goes (T1). What it calls may set and clear.
   void run(uint64_t now_ms) noexcept;
   // When run() has something to do next; kNever when nothing is set.
   [[nodiscard]] uint64_t next_run_ms() noexcept;

@@ -54,8 +54,9 @@ void HttpConnection::on_reply(const shm::Delivery& reply) noexcept {
 void HttpConnection::take_answer(Exchange& exchange, const MessageView& message) noexcept {
   // A client that waits for its 100 may or may not send the body now: the stream cannot go on.
   if (exchange.owes_continue) exchange.to.keep_alive = false;
-  if (place_.draining) exchange.to.keep_alive = false;
+  if (ends_with_answer()) exchange.to.keep_alive = false;
   exchange.to.unix_seconds = place_.unix_seconds;
+  exchange.to.server_line = place_.server_line;
   WireAnswer wire;
   place_.text.clear();
   const AnswerError error = write_answer(message, exchange.to, exchange.answer, place_.text, wire);
@@ -96,8 +97,9 @@ void HttpConnection::on_returned(shm::Delivery& returned) noexcept {
 // ---- words of our own ---------------------------------------------------------------------------
 
 void HttpConnection::answer(Exchange& exchange, const Verdict& verdict) noexcept {
-  if (exchange.owes_continue || place_.draining) exchange.to.keep_alive = false;
+  if (exchange.owes_continue || ends_with_answer()) exchange.to.keep_alive = false;
   exchange.to.unix_seconds = place_.unix_seconds;
+  exchange.to.server_line = place_.server_line;
   ahead_bytes_ -= exchange.ahead.size();
   exchange.ahead.clear();
   if (exchanges_.is_front(exchange)) {
@@ -233,11 +235,24 @@ void HttpConnection::on_end() noexcept {
   if (exchanges_.empty()) connection_.finish();
 }
 
+// What was asked is answered, and the last answer says that it is. A request half received is the last.
 void HttpConnection::leave(uint64_t) noexcept {
-  exchanges_.for_each([](Exchange& exchange) { exchange.to.keep_alive = false; });
-  if (!exchanges_.empty() || session_.in_head() || session_.in_body()) return;
-  last_ = true;
-  connection_.finish();
+  if (session_.in_head()) return;
+  if (receiving_ != nullptr ? body_->complete : !session_.in_body()) {
+    last_ = true;
+  } else {
+    session_.expect_no_more();
+  }
+  if (!exchanges_.empty()) {
+    exchanges_.back()->to.keep_alive = false;
+  } else if (last_) {
+    connection_.finish();
+  }
+}
+
+// The only one that is due when we leave: the connection ends with its answer.
+bool HttpConnection::ends_with_answer() const noexcept {
+  return place_.draining && exchanges_.size() == 1 && !session_.in_head();
 }
 
 // ---- time ---------------------------------------------------------------------------------------

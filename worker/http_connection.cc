@@ -82,8 +82,9 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
   Exchange& exchange = exchanges_.open();
   exchange.to = {.head_method = head.method == "HEAD",
                  .minor_version = head.minor_version,
-                 .keep_alive = head.keep_alive && !place_.draining,
-                 .unix_seconds = 0};
+                 .keep_alive = head.keep_alive && !place_.draining &&
+                               exchange.ordinal < place_.last_ordinal};
+  if (!exchange.to.keep_alive) session_.expect_no_more();
   // Behind other requests an upgrade is not taken (RFC 9110 section 7.8 lets us): its answer would
   // have to wait for theirs.
   if (head.wants_websocket && alone && begin_websocket(head, exchange)) return;
@@ -241,12 +242,14 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
   IncomingBody& body = *body_;
   const ReplyChannelName channel =
       ReplyChannelName::http_request_body(connection_.address(exchange.ordinal));
-  const std::string_view gathered = body.bytes;
+  // What of a body that streams goes in its message; chunks take the rest.
+  const size_t inlined =
+      more_comes ? std::min(body.bytes.size(), limits::kInlineBodyBytes) : body.bytes.size();
   const RequestBody rest{.form = body.form,
                          .content_type = body.content_type,
-                         .bytes = more_comes ? gathered.substr(0, limits::kInlineBodyBytes) : gathered,
+                         .bytes = std::string_view(body.bytes).substr(0, inlined),
                          .body_channel = more_comes ? channel.view() : std::string_view()};
-  const size_t least = body.head.size() + body.bytes.size() + 256;
+  const size_t least = body.head.size() + inlined + 256;
   // A form's fields are encoded beside the body; where escapes shrink and keys grow, a few sizes do.
   for (size_t room = least; room <= 4 * least + limits::kEncodingSlackBytes;
        room = 2 * room + limits::kKiB) {
@@ -259,7 +262,7 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
         exchange.head_bytes = static_cast<uint32_t>(body.head.size());
         exchange.head_elements = body.head_elements;
         body.way = more_comes ? IncomingBody::Way::kStream : body.way;
-        body.bytes.erase(0, rest.bytes.size());
+        body.bytes.erase(0, inlined);
         return publish(exchange, *claim, message->size());
       }
       error = message.error();
@@ -275,15 +278,26 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
 void HttpConnection::pump_body() noexcept {
   if (receiving_ == nullptr || !receiving_->published) return;
   IncomingBody& body = *body_;
-  // A slow upload is not a slow answer: that clock begins when the body is whole.
-  if (!body.complete) {
-    receiving_->answer_until_ms = place_.now_ms + ms(place_.settings.answer_timeout);
-  }
-  switch (body.pump(place_.layer, place_.channels.http_request_body,
-                    connection_.address(receiving_->ordinal), receiving_->sent)) {
-    case IncomingBody::Pumped::kDone: end_body(); break;
-    case IncomingBody::Pumped::kIdle: break;
+  Exchange& exchange = *receiving_;
+  const size_t waited = body.bytes.size();
+  const IncomingBody::Pumped outcome =
+      body.pump(place_.layer, place_.channels.http_request_body,
+                connection_.address(exchange.ordinal), exchange.sent);
+  // A slow upload is not a slow answer: that clock stands while the client has to send, and begins
+  // again with each chunk.
+  const uint64_t answer_until = place_.now_ms + ms(place_.settings.answer_timeout);
+  switch (outcome) {
+    case IncomingBody::Pumped::kDone:
+      exchange.answer_until_ms = answer_until;
+      end_body();
+      break;
+    case IncomingBody::Pumped::kIdle:
+      if (is_taken(exchange)) exchange.answer_until_ms = kNever;
+      break;
     case IncomingBody::Pumped::kWait:
+      if (body.bytes.size() < waited || exchange.answer_until_ms == kNever) {
+        exchange.answer_until_ms = answer_until;
+      }
       if (body.bytes.size() >= limits::kBodyChunkBytes) pause();
       watch_taker();
       place_.uploads.add(*this);
@@ -312,18 +326,19 @@ void HttpConnection::drop_body() noexcept {
   end_body();
 }
 
+bool HttpConnection::is_taken(const Exchange& exchange) const noexcept {
+  shm::ProcessIndex taker = shm::kNobody;
+  return exchange.published &&
+         place_.layer.progress(exchange.sent, taker) == shm::Progress::kTaken;
+}
+
 // decisions.md 26. A 100 is bytes of this exchange: it, too, waits for its turn.
 void HttpConnection::try_continue() noexcept {
   if (receiving_ == nullptr || !receiving_->owes_continue) return;
   Exchange& exchange = *receiving_;
-  bool due = false;
-  if (body_->way == IncomingBody::Way::kStream) {
-    shm::ProcessIndex taker = shm::kNobody;
-    due = exchange.published &&
-          place_.layer.progress(exchange.sent, taker) == shm::Progress::kTaken;
-  } else {
-    due = place_.layer.has_reader(place_.channels.http_request);
-  }
+  const bool due = body_->way == IncomingBody::Way::kStream
+                       ? is_taken(exchange)
+                       : place_.layer.has_reader(place_.channels.http_request);
   if (!due || !exchanges_.is_front(exchange)) {
     place_.uploads.add(*this);
     return;

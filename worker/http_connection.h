@@ -56,6 +56,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void publish(Exchange& exchange, shm::Claim& claim, size_t length) noexcept;
   void pump_body() noexcept;
   void watch_taker() noexcept;
+  [[nodiscard]] bool is_taken(const Exchange& exchange) const noexcept;
   void end_body() noexcept;
   void drop_body() noexcept;
   void try_continue() noexcept;
@@ -70,6 +71,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void close_front() noexcept;
   void check_deadline(Exchange& exchange, uint64_t now_ms) noexcept;
   void refuse(const Refusal& refusal) noexcept;  // the head or body being received
+  [[nodiscard]] bool ends_with_answer() const noexcept;
   void bid_farewell(Exchange& exchange) noexcept;
   void release(Exchange& exchange) noexcept;
 

@@ -265,6 +265,7 @@ size_t HttpSession::feed(Bytes bytes) noexcept {
 void HttpSession::pause() noexcept { parser_->paused = true; }
 void HttpSession::resume() noexcept { parser_->paused = false; }
 void HttpSession::switch_protocol() noexcept { parser_->state = State::kSwitched; }
+void HttpSession::expect_no_more() noexcept { parser_->keep_alive = false; }
 
 bool HttpSession::refused() const noexcept { return parser_->state == State::kRefused; }
 

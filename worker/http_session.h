@@ -90,6 +90,9 @@ class HttpSession {
   // is called after it, on_complete neither.
   void switch_protocol() noexcept;
 
+  // Until a head's on_complete was called: its request is the last, as if its client had said so.
+  void expect_no_more() noexcept;
+
   [[nodiscard]] bool refused() const noexcept;
   // Between requests: nothing of a next request was received.
   [[nodiscard]] bool idle() const noexcept;

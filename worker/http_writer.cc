@@ -221,6 +221,7 @@ class HeaderLines {
   }
 
   [[nodiscard]] bool has_date() const noexcept { return date_; }
+  [[nodiscard]] bool has_server() const noexcept { return server_; }
   [[nodiscard]] bool has_content_type() const noexcept { return content_type_; }
   [[nodiscard]] std::optional<uint64_t> declared() const noexcept { return declared_; }
 
@@ -244,6 +245,9 @@ class HeaderLines {
     switch (name.size()) {
       case 4:
         date_ = date_ || equals_lower(name, "date");
+        break;
+      case 6:
+        server_ = server_ || equals_lower(name, "server");
         break;
       case 10:
         drop = equals_lower(name, "connection") || equals_lower(name, "keep-alive");
@@ -281,6 +285,7 @@ class HeaderLines {
   bool content_type_ = false;
   bool skip_type_ = false;
   bool date_ = false;
+  bool server_ = false;
   std::optional<uint64_t> declared_;
 };
 
@@ -339,6 +344,7 @@ AnswerError append_head(const Answer& answer, int status, const AnswerTo& to, An
     if (error != AnswerError::kNone) return error;
   }
   if (!lines.has_date() && to.unix_seconds != 0) out.append(date_line(to.unix_seconds));
+  if (!lines.has_server()) out.append(to.server_line);
   const bool has_content = !answer.content.empty() || (answer.more && answer.kind != Type::kNull);
   if (!lines.has_content_type() && has_content && status != 204 && status != 304)
     out.append(answer.kind == Type::kText ? "Content-Type: text/plain; charset=utf-8\r\n"
@@ -434,6 +440,7 @@ void write_own_answer(int status, std::string_view why, std::string_view extra, 
 
   append_status_line(out, status);
   if (to.unix_seconds != 0) out.append(date_line(to.unix_seconds));
+  out.append(to.server_line);
   out.append("Content-Type: text/plain; charset=utf-8\r\n").append(extra);
   const std::string_view phrase = reason_phrase(status);
   const std::string_view joint = why.empty() ? "" : ": ";

@@ -2,8 +2,8 @@
 // socket.
 //
 // The gateway frames (messages.md, HTTP Response): Content-Length when the whole is known, chunked
-// on HTTP/1.1, close on HTTP/1.0; no body for HEAD, 1xx, 204, 304; Date filled in;
-// Transfer-Encoding and Connection from a consumer ignored; CR, LF, NUL in a name or value refused.
+// on HTTP/1.1, close on HTTP/1.0; no body for HEAD, 1xx, 204, 304; Date, and Server where we have one, filled
+// in; Transfer-Encoding and Connection from a consumer ignored; CR, LF, NUL in a name or value refused.
 // Header text is copied out of the message before it is checked, because its writer may change it
 // meanwhile.
 //
@@ -28,6 +28,8 @@ struct AnswerTo {
   int minor_version = 1;
   bool keep_alive = true;    // asked for by the client and allowed by us
   int64_t unix_seconds = 0;  // now, for Date; 0: no Date is written
+  // "Server: …\r\n", where the consumer says nothing of it; empty: none. Outlives the exchange.
+  std::string_view server_line{};
 };
 
 enum class Framing : uint8_t { kLength, kChunked, kUntilClose, kNone };

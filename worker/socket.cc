@@ -1,6 +1,10 @@
 // worker/socket.cc -- see socket.h.
 #include "worker/socket.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -14,7 +18,7 @@ bool Socket::open(uv_loop_t& loop, shm::Fd fd, Listener& listener) noexcept {
   poll_.data = this;
   listener_ = &listener;
   wanted_ = 0;
-  failed_ = false;
+  failed_ = ended_ = false;
   return true;
 }
 
@@ -22,12 +26,11 @@ void Socket::want(bool readable, bool writable) noexcept {
   const int wanted = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
   if (wanted == wanted_) return;
   wanted_ = wanted;
-  if (wanted == 0) {
-    uv_poll_stop(&poll_);
-    return;
-  }
+  // K4: libuv polls for something or not at all, and tells of errors and hang-ups beside it. Urgent
+  // bytes are what no honest client sends.
+  const int polled = wanted != 0 ? wanted : UV_PRIORITIZED;
   // Fails only for a handle that is closing, or whose descriptor somebody else polls.
-  uv_poll_start(&poll_, wanted, [](uv_poll_t* poll, int status, int events) {
+  uv_poll_start(&poll_, polled, [](uv_poll_t* poll, int status, int events) {
     static_cast<Socket*>(poll->data)->on_poll(status, events);
   });
 }
@@ -40,9 +43,21 @@ void Socket::on_poll(int status, int events) noexcept {
     want(true, false);
     return listener_->on_readable();  // K3
   }
+  if (wanted_ == 0) return on_hint();
   if ((events & UV_WRITABLE) != 0) listener_->on_writable();
   // Asked again: who was told of room may have stopped reading, or closed.
   if ((events & wanted_ & UV_READABLE) != 0) listener_->on_readable();
+}
+
+// K4. An end that is still to be read is none yet; it and urgent bytes would be told again and again.
+void Socket::on_hint() noexcept {
+  pollfd look{.fd = fd_.get(), .events = 0, .revents = 0};
+  ::poll(&look, 1, 0);
+  if ((look.revents & POLLERR) != 0 || ((look.revents & POLLHUP) != 0 && ended_)) {
+    failed_ = true;
+    return listener_->on_broken();
+  }
+  uv_poll_stop(&poll_);  // until something is wanted
 }
 
 Socket::Heard Socket::receive(std::span<char> into, size_t& size) noexcept {
@@ -52,7 +67,10 @@ Socket::Heard Socket::receive(std::span<char> into, size_t& size) noexcept {
   } while (got < 0 && errno == EINTR);
   size = got > 0 ? static_cast<size_t>(got) : 0;
   if (got > 0) return Heard::kBytes;
-  if (got == 0) return Heard::kEnd;
+  if (got == 0) {
+    ended_ = true;
+    return Heard::kEnd;
+  }
   const bool nothing = !failed_ && (errno == EAGAIN || errno == EWOULDBLOCK);
   return nothing ? Heard::kNothing : Heard::kBroken;
 }
@@ -79,6 +97,11 @@ ssize_t Socket::send(std::span<const Bytes> pieces) noexcept {
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return sent;
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
+}
+
+size_t Socket::unacknowledged() const noexcept {
+  int bytes = 0;
+  return ::ioctl(fd_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 bool Socket::end_sending() noexcept { return ::shutdown(fd_.get(), SHUT_WR) == 0; }

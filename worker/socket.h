@@ -5,6 +5,9 @@
 //     layer, and hold output of their own. recv() and send() are cheaper, and what waits is ours.
 // K2  Not blocking, no signal: a client that is gone is an outcome.
 // K3  What a client sent before it reset the connection is read first, by who wants to read.
+// K4  Of a socket of which nothing is wanted a reset is told all the same, and of a unix socket whose end
+//     was read that its client closed it. (Of a TCP client that closed, only a reset tells: it follows
+//     what is sent next.)
 #pragma once
 
 #include <sys/socket.h>
@@ -52,6 +55,8 @@ class Socket {
   // broken. At most kMostPieces, those that are empty included.
   static constexpr size_t kMostPieces = 4;
   [[nodiscard]] ssize_t send(std::span<const Bytes> pieces) noexcept;
+  // Bytes of those that the client has not acknowledged yet; 0 when that is not known.
+  [[nodiscard]] size_t unacknowledged() const noexcept;
   // Tells the client that nothing more comes. False: it is gone.
   [[nodiscard]] bool end_sending() noexcept;
   // With a reset: what the client has not read yet it need not get.
@@ -62,11 +67,13 @@ class Socket {
 
  private:
   void on_poll(int status, int events) noexcept;
+  void on_hint() noexcept;
 
   shm::Fd fd_;
   Listener* listener_ = nullptr;
   int wanted_ = 0;  // UV_READABLE, UV_WRITABLE
   bool failed_ = false;
+  bool ended_ = false;  // the client's end was read
   uv_poll_t poll_{};
 };
 

@@ -137,7 +137,9 @@ void WebSocketConnection::decide(const MessageView& word) noexcept {
   switch (decision) {
     case FirstWord::kReject: return refuse({403, {}, kAbnormal});
     case FirstWord::kAnswer: {
-      const AnswerTo to{.keep_alive = false, .unix_seconds = place_.unix_seconds};
+      const AnswerTo to{.keep_alive = false,
+                        .unix_seconds = place_.unix_seconds,
+                        .server_line = place_.server_line};
       AnswerState state;
       WireAnswer wire;
       place_.text.clear();
@@ -225,7 +227,9 @@ void WebSocketConnection::close(uint16_t code, std::string_view reason) noexcept
 }
 
 void WebSocketConnection::refuse(const Verdict& verdict) noexcept {
-  const AnswerTo to{.keep_alive = false, .unix_seconds = place_.unix_seconds};
+  const AnswerTo to{.keep_alive = false,
+                    .unix_seconds = place_.unix_seconds,
+                    .server_line = place_.server_line};
   AnswerState state;
   place_.text.clear();
   write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);

@@ -147,7 +147,7 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
   look_at_the_clock();
   watch();
   for (const InheritedListener& listener : inheritance.listeners) {
-    acceptors_.push_back(std::make_unique<Acceptor>(loop, connections_, listener));
+    acceptors_.push_back(std::make_unique<Acceptor>(place_, connections_, listener));
   }
 }
 

@@ -32,6 +32,9 @@ struct WorkerSettings {
   uint64_t max_body_bytes;
   size_t max_message_bytes;
   uint32_t max_connections;   // per worker
+  uint32_t max_connections_per_address = 0;  // of those; 0: as many as there may be
+  uint32_t max_requests_per_connection = 0;  // 0: without end
+  std::string server_header;  // the value of Server; "": none is sent
   std::string root_path;      // SCRIPT_NAME
   Networks trusted_proxies;   // whose X-Forwarded-For and the like are believed
   Networks proxy_protocol;    // who begins a connection with a PROXY header

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <limits>
 
 #include "protocol/limits.h"
 
@@ -21,6 +22,12 @@ Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
                      shm::ChannelLayer& channel_layer, shm::ConnectionSlots& connection_slots,
                      const Channels& opened, uint64_t now)
     : settings(worker_settings),
+      server_line(settings.server_header.empty() ? std::string()
+                                                 : "Server: " + settings.server_header + "\r\n"),
+      // Without a bound the ordinals are one: none is given twice.
+      last_ordinal(settings.max_requests_per_connection == 0
+                       ? std::numeric_limits<uint32_t>::max()
+                       : settings.max_requests_per_connection),
       http_limits{.head_bytes = settings.max_head_bytes,
                   .line_bytes = settings.max_line_bytes,
                   .header_count = settings.max_headers,

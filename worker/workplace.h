@@ -53,6 +53,8 @@ struct Workplace {
             shm::ConnectionSlots& connection_slots, const Channels& opened, uint64_t now);
 
   const WorkerSettings& settings;
+  const std::string server_line;  // whole, or empty
+  const uint32_t last_ordinal;    // of a connection: the request that has it is the last
   const HttpLimits http_limits;
   const WebSocketLimits websocket_limits;
   uv_loop_s& loop;

@@ -1,8 +1,6 @@
 """tests/blackbox/test_deaths.py -- processes die at the worst moment; only what messages.md allows is lost."""
 
 import signal
-import socket
-import struct
 import time
 
 import pytest
@@ -263,12 +261,6 @@ def is_refused(gateway):
         return False
 
 
-def reset(client):
-    """Closes with a reset: a write to it fails from now on."""
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
 def test_a_client_gone_before_its_101_is_written_has_no_websocket():
     with Gateway("--hold-timeout", "60", demo=0) as gateway, gateway.connect() as client:
         held = [gateway.connect() for _ in range(17)]
@@ -285,7 +277,7 @@ def test_a_client_gone_before_its_101_is_written_has_no_websocket():
         worker = gateway.kill("worker", 0, signal.SIGSTOP)
         client.send(request_bytes("GET", "/") * gets + request_bytes("HEAD", "/") * heads
                     + request_bytes("GET", "/rogue/ws", UPGRADE))
-        reset(client)
+        client.reset()
         gateway.kill_pid(worker, signal.SIGCONT)
 
         with Rogue(gateway) as rogue:
@@ -303,7 +295,7 @@ def test_a_client_gone_before_its_consumer_accepts_harms_nobody():
         client.request("GET", "/rogue/accept-at-length", UPGRADE)
         with gateway.connect() as behind:
             behind.request("GET", "/plain")
-            reset(client)
+            client.reset()
             rogue.process.send_signal(signal.SIGCONT)
 
             assert behind.read_response().body == b"plain"

@@ -3,8 +3,9 @@
 import signal
 import subprocess
 
+from support import processes
 from support.gateway import BROKEN, Output
-from support.waiting import SLOWNESS
+from support.waiting import SLOWNESS, wait_until
 
 
 class ConsumerProcess:
@@ -17,6 +18,23 @@ class ConsumerProcess:
     def wait_said(self, pattern, seconds=15.0, start=0):
         """Waits for a line it says."""
         return self.output.wait_for(pattern, seconds, start)
+
+    def taken(self):
+        """The messages it said it took so far: `channel method path`."""
+        return [line[5:] for line in self.output.lines if line.startswith("took ")]
+
+    def wait_taken(self, number):
+        """Waits until so many messages are taken, and gives them all."""
+        return wait_until(lambda: (t := self.taken()) and len(t) >= number and t, f"{number} messages taken")
+
+    def freeze(self):
+        """It takes nothing until it is told to go on."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: processes.state(self.process.pid) == "T", "the consumer stands still")
+
+    def go_on(self):
+        """After freeze()."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self, sign=signal.SIGKILL):
         """Kills it, and waits for its end."""

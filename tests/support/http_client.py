@@ -3,6 +3,7 @@
 import json
 import select
 import socket
+import struct
 from dataclasses import dataclass, field
 
 from support.waiting import SLOWNESS
@@ -56,6 +57,18 @@ class Client:
         self.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
+
+    @classmethod
+    def over(cls, connected):
+        """A connection that somebody else has made."""
+        client = cls.__new__(cls)
+        client.socket, client.buffer = connected, bytearray()
+        return client
+
+    def reset(self):
+        """Leaves with a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def send(self, data):
         """Sends bytes as they are."""

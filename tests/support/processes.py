@@ -44,6 +44,24 @@ def is_alive(pid):
     return bool(fields) and fields[0] not in "ZX"
 
 
+def state(pid):
+    """R, S, T …, as `ps` shows it; "" when the process is gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
+def cpu_seconds(pid):
+    """What the process has used of processors, in user and system mode."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid):
+    """{"VmRSS": bytes, "RssAnon": bytes, …} of a living process."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file if re.match(r"(Vm|Rss)\w+:", line)}
+
+
 class Handle:
     """A process that is not mistaken for another one of the same pid later."""
 

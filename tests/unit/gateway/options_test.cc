@@ -149,6 +149,29 @@ TEST_CASE("the segment has cells for the largest capacity asked for") {
   CHECK(shm::valid(large));
 }
 
+TEST_CASE("what a client may take has no bound of its own unless one is asked for") {
+  const WorkerSettings plain = read({}).options.worker;
+  CHECK(plain.max_connections_per_address == 0);
+  CHECK(plain.max_requests_per_connection == 0);
+  CHECK(plain.server_header.empty());
+
+  const WorkerSettings w = read({"--max-connections-per-address", "20", "--server-header", "edge/2"},
+                                {"SLUICE_MAX_REQUESTS_PER_CONNECTION=1000"})
+                               .options.worker;
+  CHECK(w.max_connections_per_address == 20);
+  CHECK(w.max_requests_per_connection == 1000);
+  CHECK(w.server_header == "edge/2");
+}
+
+TEST_CASE("a server header that would not be one line of plain text is refused") {
+  const std::string long_one(limits::kServerHeaderBytes + 1, 'a');
+
+  for (const char* bad : {"a\r\nX: 1", "a\tb", "caf\xc3\xa9", " a", "a ", long_one.c_str()}) {
+    CHECK(refusal({"--server-header", bad}).find("must be printable ASCII") != std::string::npos);
+  }
+  CHECK(refusal({"--server-header", ""}).empty());
+}
+
 TEST_CASE("sizes take K, M and G, seconds take fractions") {
   const WorkerSettings w = read({"--max-head", "32K", "--max-body", "2G", "--max-message", "65536",
                                  "--ping-interval", "0.25"})

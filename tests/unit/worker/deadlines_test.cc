@@ -6,6 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "protocol/limits.h"
+
 namespace sluice {
 namespace {
 
@@ -98,6 +100,29 @@ TEST_CASE("what a deadline does may set itself again and clear its neighbours") 
   size_t fired = 0;
   for (const Alarm& alarm : alarms) fired += alarm.fired.size();
   CHECK(fired == 3);
+}
+
+TEST_CASE("many that are due at once are acted on in several runs, each once") {
+  Deadlines deadlines(kStart);
+  std::vector<Alarm> alarms(3 * limits::kDeadlinesPerTurn + 1);
+  const auto fired = [&] {
+    size_t count = 0;
+    for (const Alarm& alarm : alarms) count += alarm.fired.size();
+    return count;
+  };
+  for (Alarm& alarm : alarms) deadlines.set(alarm, kStart + 100);
+  const uint64_t due = kStart + 100 + Deadlines::kTickMs;
+
+  for (size_t runs = 1; runs <= 3; ++runs) {
+    deadlines.run(due);
+    CHECK(fired() == runs * limits::kDeadlinesPerTurn);
+    CHECK(deadlines.next_run_ms() <= due);
+  }
+  deadlines.run(due);
+
+  CHECK(fired() == alarms.size());
+  for (const Alarm& alarm : alarms) CHECK(alarm.fired.size() == 1);
+  CHECK(deadlines.next_run_ms() == kNever);
 }
 
 TEST_CASE("a loop that was away for longer than the wheel's span misses nothing") {

@@ -189,6 +189,24 @@ TEST_CASE("switched inside on_head, the bytes behind the head stay with the call
   CHECK(listener.events == Events{"head"});
 }
 
+TEST_CASE("behind a request that is said to be the last, bytes are taken and nothing is told") {
+  for (const std::string_view last : {kGet, kPost}) {
+    Listener listener;
+    HttpSession session(listener, kLimits);
+    listener.inside = [&](std::string_view event, const RequestHead*) {
+      if (event == "head") session.expect_no_more();
+    };
+    const std::string bytes = std::string(last) + std::string(kGet);
+
+    CHECK(session.feed(as_bytes(bytes)) == bytes.size());
+    CHECK(session.feed(as_bytes(kGet)) == kGet.size());
+
+    CHECK(listener.events == (last == kGet ? Events{"head", "complete"}
+                                           : Events{"head", "body hello", "complete"}));
+    CHECK(session.idle());
+  }
+}
+
 TEST_CASE("after a refusal bytes are taken and nothing is told") {
   Listener listener;
   HttpSession session(listener, kLimits);

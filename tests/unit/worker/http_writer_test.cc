@@ -344,6 +344,22 @@ TEST_CASE("Date is the caller's clock, unless the consumer gives one") {
         "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n");
 }
 
+TEST_CASE("Server is the caller's line, unless the consumer gives one") {
+  const AnswerTo to{.server_line = "Server: edge\r\n"};
+  Exchange ours{.to = to}, theirs{.to = to}, own{.to = to}, hints{.to = to};
+  const Pairs headers = {{"server", "mine"}};
+
+  CHECK(ours.write({{"status_code", 200}}) == AnswerError::kNone);
+  CHECK(theirs.write({{"status_code", 200}, {"headers", map(headers)}}) == AnswerError::kNone);
+  CHECK(hints.write({{"status_code", 103}}) == AnswerError::kNone);
+  write_own_answer(502, "", own.to, own.state, own.out);
+
+  CHECK(ours.bytes == "HTTP/1.1 200 OK\r\nServer: edge\r\nContent-Length: 0\r\n\r\n");
+  CHECK(theirs.bytes == "HTTP/1.1 200 OK\r\nserver: mine\r\nContent-Length: 0\r\n\r\n");
+  CHECK(hints.bytes == "HTTP/1.1 103 Early Hints\r\n\r\n");
+  CHECK(own.out.find("\r\nServer: edge\r\n") != std::string::npos);
+}
+
 TEST_CASE("date lines are those of RFC 9110") {
   CHECK(date_line(0) == "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
   CHECK(date_line(784111777) == "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");

@@ -204,6 +204,78 @@ TEST_CASE("a client that resets breaks the socket of who does not read") {
   CHECK(watched.socket.send({&piece, 1}) == -1);
 }
 
+TEST_CASE("a reset is told of a socket of which nothing is wanted") {
+  Pair pair;
+  REQUIRE(::send(pair.client.get(), "hello", 5, 0) == 5);
+  Watched watched(std::move(pair.ours));
+  watched.socket.want(true, false);
+  watched.turn();
+  watched.socket.want(false, false);
+
+  pair.reset_by_client();
+  watched.turn();
+
+  CHECK(watched.broken == 1);
+  CHECK(watched.readable == 1);
+}
+
+TEST_CASE("an end that was read is not told again, and the reset behind it is") {
+  Pair pair;
+  Watched watched(std::move(pair.ours));
+  watched.socket.want(true, false);
+  pair.client.reset();  // an end, and a reset to whatever comes now
+  watched.turn();
+  REQUIRE(watched.hear() == Socket::Heard::kEnd);
+  watched.socket.want(false, false);
+  uv_run(&watched.loop, UV_RUN_NOWAIT);
+  CHECK(watched.broken == 0);
+
+  const Bytes piece = as_bytes("anything");
+  REQUIRE(watched.socket.send({&piece, 1}) == 8);
+  watched.turn();
+
+  CHECK(watched.broken == 1);
+}
+
+TEST_CASE("bytes that are urgent, or not read yet, break nothing and are not told of again and again") {
+  Pair pair;
+  Watched watched(std::move(pair.ours));
+  watched.socket.want(true, false);
+  watched.socket.want(false, false);
+
+  REQUIRE(::send(pair.client.get(), "!", 1, MSG_OOB) == 1);
+  REQUIRE(::send(pair.client.get(), "hello", 5, 0) == 5);
+  watched.turn();
+  CHECK(uv_loop_alive(&watched.loop) == 0);  // nothing is polled: no turn would be spent on it
+  CHECK(watched.broken + watched.readable == 0);
+
+  watched.socket.want(true, false);
+  watched.turn();
+  CHECK(watched.readable == 1);
+}
+
+TEST_CASE("a unix socket whose client closed is broken once its end was read, not before") {
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+  shm::Fd client(ends[1]);
+  Watched watched{shm::Fd(ends[0])};
+  watched.socket.want(true, false);
+  watched.socket.want(false, false);
+  REQUIRE(::send(client.get(), "hello", 5, 0) == 5);
+
+  client.reset();
+  watched.turn();
+  CHECK(watched.broken == 0);
+  watched.socket.want(true, false);
+  watched.turn();
+  CHECK(watched.receive() == "hello");
+  REQUIRE(watched.hear() == Socket::Heard::kEnd);
+  watched.socket.want(false, false);
+  watched.turn();
+
+  CHECK(watched.broken == 1);
+}
+
 TEST_CASE("a close with a reset is one to the client, a plain close is an end") {
   for (const bool with_reset : {true, false}) {
     Pair pair;
