@@ -67,6 +67,7 @@ class Connection final : public Timed, private Socket::Listener {
   void start_reading() noexcept;  // what was kept comes first
   [[nodiscard]] bool reading() const noexcept { return wants_input_ && !ended_; }
   [[nodiscard]] bool ended() const noexcept { return ended_; }  // by the client: nothing more comes
+  [[nodiscard]] bool broken() const noexcept { return broken_; }  // the socket: the client is gone
 
   // From inside on_bytes(): who takes the bytes after those.
   void become(std::unique_ptr<Conversation> next) noexcept { next_ = std::move(next); }
@@ -91,7 +92,7 @@ class Connection final : public Timed, private Socket::Listener {
   // from the loop
   void on_readable() noexcept override;
   void on_writable() noexcept override;
-  void on_broken() noexcept override { end(true); }
+  void on_broken() noexcept override;
   void on_socket_closed() noexcept override;
 
   void take_input(Bytes bytes) noexcept;
@@ -123,6 +124,7 @@ class Connection final : public Timed, private Socket::Listener {
   bool socket_reads_ = false;
   bool delivering_ = false;
   bool ended_ = false;
+  bool broken_ = false;
   bool high_water_ = false;
   uint64_t progress_ms_ = 0;  // when the socket last took something
   uint64_t linger_until_ms_ = 0;

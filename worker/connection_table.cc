@@ -58,7 +58,7 @@ void Connection::reset() noexcept {
   slot_ = kNoSlot;
   state_ = State::kOpen;
   wants_input_ = true;
-  socket_reads_ = delivering_ = ended_ = high_water_ = false;
+  socket_reads_ = delivering_ = ended_ = broken_ = high_water_ = false;
   sent_ = lingered_bytes_ = 0;
   progress_ms_ = linger_until_ms_ = 0;
 }
@@ -125,6 +125,12 @@ void ConnectionTable::accept(shm::Fd fd, const InheritedListener& from) noexcept
   AnswerState state;
   place_.text.clear();
   write_own_answer(verdict.status, verdict.extra, to, state, place_.text);
+  if (place_.access_log != nullptr) {
+    std::unique_ptr<AccessRecord> record = place_.access_log->begin(std::string_view(), 0);
+    record->line.status = state.status;
+    record->line.sent = state.sent;
+    place_.access_log->end(std::move(record), connection->endpoints_.client_host, place_.unix_seconds);
+  }
   const Connection::Turn turn(*connection);
   connection->write(as_bytes(place_.text));
   connection->finish();

@@ -57,6 +57,7 @@ enum class Counter : uint8_t {
   kGroupMessages,
   kGroupFrames,
   kGroupMembersFull,
+  kAccessLinesLost,
   kCount,
 };
 inline constexpr size_t kCounters = static_cast<size_t>(Counter::kCount);
@@ -109,6 +110,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kGroupMessages, "group_messages", "with members here, framed once each"},
     {Counter::kGroupFrames, "group_frames", "of those, written to members"},
     {Counter::kGroupMembersFull, "group_members_full", "of those, skipped: the member reads slowly"},
+    {Counter::kAccessLinesLost, "access_lines_lost", "the access log took no more"},
 }};
 
 constexpr bool counter_table_in_order() noexcept {
@@ -121,7 +123,7 @@ static_assert(counter_table_in_order());
 
 class Counters {
  public:
-  void add(Counter counter) noexcept { ++values_[static_cast<size_t>(counter)]; }
+  void add(Counter counter, uint64_t times = 1) noexcept { values_[static_cast<size_t>(counter)] += times; }
   [[nodiscard]] uint64_t operator[](Counter counter) const noexcept {
     return values_[static_cast<size_t>(counter)];
   }

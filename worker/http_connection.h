@@ -71,9 +71,11 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   void advance() noexcept;
   void close_front() noexcept;
   void check_deadline(Exchange& exchange, uint64_t now_ms) noexcept;
-  void refuse(int status) noexcept;  // the head or body being received
+  // The head or body being received; `line` is what came of the head's first.
+  void refuse(int status, std::string_view line = {}) noexcept;
   void bid_farewell(Exchange& exchange) noexcept;
   void release(Exchange& exchange) noexcept;
+  void log(Exchange& exchange, bool client_left) noexcept;  // once: it is over
 
   Connection& connection_;
   Workplace& place_;

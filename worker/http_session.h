@@ -33,6 +33,7 @@ struct RequestHead {
   std::string_view query;                // without its '?'
   std::string_view authority;            // Host, or the authority of an absolute target
   std::span<const HeaderField> headers;  // names as sent, values trimmed; at most limits::kHeaders
+  size_t bytes = 0;                      // of the head, its blank line included
   int minor_version = 1;                 // HTTP/1.<minor>
   std::optional<uint64_t> content_length;  // none when absent or chunked
   bool chunked = false;
@@ -43,10 +44,12 @@ struct RequestHead {
 };
 
 // Why a request was not taken: the status to answer with, then close. `reason` is for the log and a
-// short text body; it never holds client bytes.
+// short text body; it never holds client bytes. `line` holds nothing else: what came of a refused
+// head's first line, until on_refused() returns; empty of a body.
 struct Refusal {
   int status;  // 400 405 413 414 417 431 501 505
   std::string_view reason;
+  std::string_view line = {};
 };
 
 struct HttpLimits {

@@ -34,6 +34,7 @@ struct WorkerSettings {
   std::string root_path;      // SCRIPT_NAME
   bool accept_by_consumer = false;
   bool raw_forms = false;
+  bool access_log_json = false;
 };
 
 struct Inheritance {
@@ -42,6 +43,7 @@ struct Inheritance {
   uint32_t number = 0;               // worker 0, 1, ...
   int master_socket = -1;            // SOCK_SEQPACKET pair: arenas, orders; its hang-up is the master's death
   int own_arena = -1;                // memfd, mapped by the worker, then sealed
+  int access_log = -1;               // where its lines go; -1: there is none. Owned by the worker
   shm::DoorbellSockets doorbell;
   std::vector<InheritedListener> listeners;
   WorkerSettings settings;
