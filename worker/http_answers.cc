@@ -200,7 +200,7 @@ void HttpConnection::log(Exchange& exchange, bool client_left) noexcept {
   if (answer.started && exchanges_.is_front(exchange)) {
     line.status = answer.status;
     line.sent = answer.sent;
-    line.complete = answer.complete;
+    line.complete = answer.complete && !client_left;
   } else {
     line.status = client_left ? kStatusClientLeft : kStatusUnanswered;
     line.complete = false;
