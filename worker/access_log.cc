@@ -78,6 +78,11 @@ void AccessLog::flush(uint64_t now_ms) noexcept {
   if (file_.lost() != told_) tell_losses(now_ms);
 }
 
+void AccessLog::finish(uint64_t now_ms) noexcept {
+  file_.finish();
+  if (file_.lost() != told_) tell_losses(now_ms);
+}
+
 void AccessLog::tell_losses(uint64_t now_ms) noexcept {
   counters_.add(Counter::kAccessLinesLost, file_.lost() - counted_);
   counted_ = file_.lost();

@@ -33,8 +33,10 @@ class AccessLog final : private Retrying {
   // Adds the line, now: worker, duration and `client` are filled in.
   void end(std::unique_ptr<AccessRecord> record, std::string_view client, int64_t unix_seconds) noexcept;
 
-  // At the end of a turn of the loop, and of the worker: writes, and says what was lost.
+  // At the end of a turn of the loop: writes, and says what was lost.
   void flush(uint64_t now_ms) noexcept;
+  // At the end of the worker: what cannot be written now is lost, and counted.
+  void finish(uint64_t now_ms) noexcept;
   // The log was moved away, and this is the new one.
   void reopen(shm::Fd fd) noexcept { file_.become(std::move(fd)); }
 

@@ -29,6 +29,10 @@ class LineFile {
   void end_line(size_t bytes) noexcept { size_ += bytes; }  // ends in its only newline
   // Writes what is there; false: some of it waits for room, and flush() is to be called again.
   bool flush() noexcept;
+  // Writes what can be written now; the rest is lost.
+  void finish() noexcept {
+    if (!flush()) lose();
+  }
   // What waits goes to the old one if it can, half a line there alone; then `fd` is written to.
   void become(shm::Fd fd) noexcept;
 

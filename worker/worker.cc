@@ -189,7 +189,7 @@ int Worker::run() noexcept {
   mapped.incarnation = inheritance_.me.incarnation;
   if (!shm::send_packet(inheritance_.master_socket, mapped, {}).ok()) leave("master gone");
   uv_run(&loop_, UV_RUN_DEFAULT);
-  if (access_log_) access_log_->flush(place_.now_ms);
+  if (access_log_) access_log_->finish(place_.now_ms);
   log_counters();
   return kLeft;
 }

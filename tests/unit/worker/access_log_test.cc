@@ -130,6 +130,25 @@ TEST_CASE("lines lost are counted, and spoken of once in a while") {
   CHECK(text.find("access_log_lines_lost lines=20 why=") != std::string::npos);
 }
 
+TEST_CASE("at the end what still waits for room is lost, and counted") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  const Fd reads(ends[0]);
+  Counters counters;
+  Retries retries;
+  AccessLog log(Fd(ends[1]), false, 0, counters, retries);
+  const std::string filler(4096, 'x');
+  while (::write(ends[1], filler.data(), filler.size()) > 0) {
+  }
+  for (int i = 0; i < 2; ++i) log.end(log.begin("line", 0), "", 1'000'000'000);
+  log.flush(1);
+  CHECK(counters[Counter::kAccessLinesLost] == 0);
+
+  log.finish(2);
+
+  CHECK(counters[Counter::kAccessLinesLost] == 2);
+}
+
 TEST_CASE("a pipe with no room is tried again by the retries, and no more often") {
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
