@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "gateway/access_log_file.h"
 #include "gateway/control_path.h"
 #include "gateway/exit_code.h"
 #include "gateway/instance_lock.h"
@@ -52,7 +53,8 @@ int run_gateway(const Options& options) {
   const InstanceLock lock(options.control);
   Listeners listeners(addresses_of(options), options.workers,
                       lock.was_stale() ? limits::kPortRetry : std::chrono::seconds(0));
-  Master master(options, listeners);
+  AccessLogFile access_log(options.access_log);
+  Master master(options, listeners, access_log);
   set_process_title("sluice: master");
   return master.run();
 }

@@ -53,9 +53,10 @@ Master::Loop::~Loop() {
   CHECK(uv_loop_close(&loop) == 0);
 }
 
-Master::Master(const Options& options, Listeners& listeners)
+Master::Master(const Options& options, Listeners& listeners, AccessLogFile& access_log)
     : options_(options),
       listeners_(listeners),
+      access_log_(access_log),
       signals_(open_signals()),
       signal_poll_(std::make_unique<Poll>(loop_.loop, signals_.get(), UV_READABLE,
                                           [this](int) {
@@ -65,7 +66,7 @@ Master::Master(const Options& options, Listeners& listeners)
                                               on_signal(static_cast<int>(got.ssi_signo));
                                             }
                                           })),
-      realms_(loop_.loop, options, listeners, *this),
+      realms_(loop_.loop, options, listeners, access_log, *this),
       children_(make_children(loop_.loop, options, [this] { uv_stop(&loop_.loop); })),
       ready_(loop_.loop, [this] { say_ready(); }) {}
 
@@ -123,8 +124,11 @@ void Master::on_signal(int number) noexcept {
     case SIGHUP:
       realms_.roll();
       break;
+    case SIGUSR1:  // the log itself is stderr: there is nothing to open again
+      if (access_log_.reopen()) realms_.show_access_log();
+      break;
     default:
-      break;  // USR1: the log is stderr, there is nothing to open again
+      break;
   }
 }
 

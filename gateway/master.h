@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/access_log_file.h"
 #include "gateway/children.h"
 #include "gateway/listener.h"
 #include "gateway/loop.h"
@@ -20,8 +21,8 @@ namespace sluice {
 
 class Master final : Realms::Events {
  public:
-  // Both outlive us. Throws std::system_error, std::runtime_error.
-  Master(const Options& options, Listeners& listeners);
+  // All outlive us. Throws std::system_error, std::runtime_error.
+  Master(const Options& options, Listeners& listeners, AccessLogFile& access_log);
   ~Master() override;
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;
@@ -49,6 +50,7 @@ class Master final : Realms::Events {
 
   const Options& options_;
   Listeners& listeners_;
+  AccessLogFile& access_log_;
   Loop loop_;
   shm::Fd signals_;
   std::unique_ptr<Poll> signal_poll_;

@@ -174,6 +174,16 @@ OptionKey control_key() {
           [](const Options& o) { return quoted(o.control); }};
 }
 
+OptionKey access_log_key() {
+  return {"access-log", "off|-|PATH",
+          "where a line for each exchange goes: a file (opened anew on SIGUSR1), - for standard output",
+          [](Options& o, Values v) {
+            if (v[0].empty() || v[0].find('\0') != std::string::npos) must_be("off, - or a path");
+            o.access_log = v[0];
+          },
+          [](const Options& o) { return quoted(o.access_log); }};
+}
+
 OptionKey max_connections_key() {
   return {"max-connections", "N",
           "open client connections per worker; rounded up to a multiple of 64",
@@ -398,6 +408,9 @@ std::vector<OptionKey> make_table() {
                              "whether POST and FILES are filled from a form's body"));
   table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
                              "who accepts a WebSocket"));
+  table.push_back(access_log_key());
+  table.push_back(choice_key("access-log-format", &W::access_log_json, "combined", "json",
+                             "its lines: as nginx and Apache write them, or a JSON object each"));
   table.push_back(drop_share_key());
   table.push_back(count_key("drop-seed", &Options::drop_seed, 0, UINT32_MAX,
                             "which of them: the same again for the same number"));

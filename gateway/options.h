@@ -30,6 +30,7 @@ struct Options {
   uint32_t workers = 1;
   uint32_t demo = 0;    // demo consumers to start
   std::string control;  // path of the control socket, absolute
+  std::string access_log = "off";  // "off", "-" for standard output, or a path
   uint32_t max_consumers = 0;
   std::vector<ChannelOption> channels;  // the first whose glob matches counts
   double drop_share = 0;                // shm/drop_mode.h

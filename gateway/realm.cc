@@ -12,14 +12,15 @@ namespace sluice {
 
 using shm::ProcessName;
 
-Realm::Realm(uv_loop_t& loop, const Options& options, const Listeners& listeners, Events& events)
+Realm::Realm(uv_loop_t& loop, const Options& options, const Listeners& listeners,
+             const AccessLogFile& access_log, Events& events)
     : events_(events),
       made_ms_(shm::now_ms()),
       memory_(geometry_for(options)),
       recovery_(loop, [this] { advance_recovery(); }),
       farewells_(loop, memory_.layer()),
       control_(loop, memory_, *this, options.max_consumers),
-      workers_(loop, memory_, listeners, options, *this) {
+      workers_(loop, memory_, listeners, access_log, options, *this) {
   shm::Header& header = memory_.segment().header();  // nobody is attached yet
   header.drop_seed.store(options.drop_seed, std::memory_order_relaxed);
   header.drop_share.store(shm::DropMode::share_of(options.drop_share), std::memory_order_relaxed);

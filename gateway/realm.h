@@ -36,7 +36,8 @@ class Realm final : Workers::Events, Control::Events {
   };
 
   // All outlive us. Throws std::system_error. Nobody can attach before open().
-  Realm(uv_loop_t& loop, const Options& options, const Listeners& listeners, Events& events);
+  Realm(uv_loop_t& loop, const Options& options, const Listeners& listeners,
+        const AccessLogFile& access_log, Events& events);
   Realm(const Realm&) = delete;
   Realm& operator=(const Realm&) = delete;
 
@@ -46,6 +47,7 @@ class Realm final : Workers::Events, Control::Events {
   // Hangs up on every consumer, so that it attaches anew; gives the socket for that.
   [[nodiscard]] std::unique_ptr<ControlSocket> close() noexcept { return control_.close(); }
   void roll() noexcept { workers_.roll(); }
+  void show_access_log() noexcept { workers_.show_access_log(); }  // it was opened anew
   // Workers finish what is open and leave; on_workers_gone() follows. WebSockets are closed with
   // `close_code`, 0 for the usual one.
   void drain(uint16_t close_code) noexcept;

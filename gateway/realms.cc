@@ -19,10 +19,12 @@ constexpr BackOff::Rules kReplacing{limits::kReplaceShortLife, limits::kReplaceD
 
 }  // namespace
 
-Realms::Realms(uv_loop_t& loop, const Options& options, const Listeners& listeners, Events& events)
+Realms::Realms(uv_loop_t& loop, const Options& options, const Listeners& listeners,
+               const AccessLogFile& access_log, Events& events)
     : loop_(loop),
       options_(options),
       listeners_(listeners),
+      access_log_(access_log),
       events_(events),
       current_(make_realm()),
       back_off_(kReplacing),
@@ -35,7 +37,7 @@ Realms::~Realms() = default;
 
 std::unique_ptr<Realm> Realms::make_realm() {
   Realm::Events& events = *this;
-  return std::make_unique<Realm>(loop_, options_, listeners_, events);
+  return std::make_unique<Realm>(loop_, options_, listeners_, access_log_, events);
 }
 
 template <class Visit>
@@ -43,6 +45,10 @@ void Realms::for_each(Visit visit) noexcept {
   visit(*current_);
   if (next_ != nullptr) visit(*next_);
   for (const auto& realm : left_) visit(*realm);
+}
+
+void Realms::show_access_log() noexcept {
+  for_each([](Realm& realm) { realm.show_access_log(); });
 }
 
 // ---- replacing ----------------------------------------------------------------------------------

@@ -33,13 +33,16 @@ class Realms final : Realm::Events {
   };
 
   // All outlive us. Throws std::system_error, std::runtime_error.
-  Realms(uv_loop_t& loop, const Options& options, const Listeners& listeners, Events& events);
+  Realms(uv_loop_t& loop, const Options& options, const Listeners& listeners,
+         const AccessLogFile& access_log, Events& events);
   ~Realms() override;
   Realms(const Realms&) = delete;
   Realms& operator=(const Realms&) = delete;
 
   void start() noexcept { current_->start(); }
   void roll() noexcept { current_->roll(); }
+  // It was opened anew: to every worker, those that drain too.
+  void show_access_log() noexcept;
   // No other segment from now on; on_workers_gone() follows.
   void drain() noexcept {
     leave([](Realm& realm) { realm.drain(0); });
@@ -69,6 +72,7 @@ class Realms final : Realm::Events {
   uv_loop_t& loop_;
   const Options& options_;
   const Listeners& listeners_;
+  const AccessLogFile& access_log_;
   Events& events_;
   std::unique_ptr<Realm> current_;          // never null
   std::unique_ptr<Realm> next_;             // being started, to take its place

@@ -58,8 +58,13 @@ struct Workers::Process {
 };
 
 Workers::Workers(uv_loop_t& loop, SharedMemory& memory, const Listeners& listeners,
-                 const Options& options, Events& events)
-    : loop_(loop), memory_(memory), listeners_(listeners), options_(options), events_(events) {
+                 const AccessLogFile& access_log, const Options& options, Events& events)
+    : loop_(loop),
+      memory_(memory),
+      listeners_(listeners),
+      access_log_(access_log),
+      options_(options),
+      events_(events) {
   for (uint32_t number = 0; number < options.workers; ++number) {
     Post& post = *posts_.emplace_back(std::make_unique<Post>());
     post.number = number;
@@ -158,13 +163,14 @@ void Workers::live_as_worker(const Process& process, Fd master_socket) noexcept 
   inheritance.number = process.post->number;
   inheritance.master_socket = master_socket.release();
   inheritance.own_arena = memory_.arena(process.name);
+  inheritance.access_log = access_log_.fd();
   inheritance.doorbell = memory_.doorbell_of(process.name.index);
   inheritance.listeners = listeners_.for_worker(process.post->number);
   inheritance.settings = options_.worker;
 
   std::vector<int> keep = {inheritance.master_socket, inheritance.own_arena,
                            inheritance.doorbell.bell.get(), inheritance.doorbell.ringer.get(),
-                           memory_.segment().memfd()};
+                           memory_.segment().memfd(), inheritance.access_log};
   for (const InheritedListener& listener : inheritance.listeners) keep.push_back(listener.fd);
   close_all_but(keep);
   // By itself, so that nobody meets a worker at work that is not live yet.
@@ -192,6 +198,10 @@ void Workers::send(Process& process, const AttachPacket& packet) noexcept {
 }
 
 bool Workers::send_now(Process& process, const AttachPacket& packet) noexcept {
+  if (packet.word == AttachWord::kAccessLog) {  // the one there is now, however long the word was kept
+    const int fds[] = {access_log_.fd()};
+    return shm::send_packet(process.socket.get(), packet, fds).ok();
+  }
   if (packet.word != AttachWord::kArena)
     return shm::send_packet(process.socket.get(), packet, {}).ok();
   const ProcessName owner{static_cast<shm::ProcessIndex>(packet.process), packet.incarnation};
@@ -242,6 +252,10 @@ void Workers::show_arena(ProcessName owner) noexcept {
 
 void Workers::arena_gone(ProcessName owner) noexcept {
   for (const auto& process : processes_) send(*process, about(AttachWord::kArenaGone, owner));
+}
+
+void Workers::show_access_log() noexcept {
+  for (const auto& process : processes_) send(*process, AttachWord::kAccessLog);
 }
 
 // ---- coming and going ----

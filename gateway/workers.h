@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "gateway/access_log_file.h"
 #include "gateway/back_off.h"
 #include "gateway/listener.h"
 #include "gateway/loop.h"
@@ -38,8 +39,8 @@ class Workers {
   };
 
   // All outlive us.
-  Workers(uv_loop_t& loop, SharedMemory& memory, const Listeners& listeners, const Options& options,
-          Events& events);
+  Workers(uv_loop_t& loop, SharedMemory& memory, const Listeners& listeners,
+          const AccessLogFile& access_log, const Options& options, Events& events);
   ~Workers();  // kills what is left
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -56,6 +57,8 @@ class Workers {
   // Every worker learns of an arena, and of its end.
   void show_arena(shm::ProcessName owner) noexcept;
   void arena_gone(shm::ProcessName owner) noexcept;
+  // The access log was opened anew.
+  void show_access_log() noexcept;
 
  private:
   struct Process;
@@ -90,6 +93,7 @@ class Workers {
   uv_loop_t& loop_;
   SharedMemory& memory_;
   const Listeners& listeners_;
+  const AccessLogFile& access_log_;
   const Options& options_;
   Events& events_;
   std::vector<std::unique_ptr<Post>> posts_;

@@ -34,6 +34,15 @@ inline constexpr size_t kGroupMembersPerAnswer = 512;
 inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 // Connections refused at the door that may still linger with their 503. Beyond: closed at once.
 inline constexpr uint32_t kRefusedAtDoor = 128;
+// A line of the access log, newline included: what a pipe takes whole or not at all (PIPE_BUF). What it
+// shows of a target, and of a referer or user agent, escapes included. Beyond: cut, and marked.
+inline constexpr size_t kAccessLineBytes = 4 * kKiB;
+inline constexpr size_t kAccessTargetBytes = 2 * kKiB;
+inline constexpr size_t kAccessHeaderBytes = 640;
+// Lines of the access log that wait to be written. Beyond: lost, and counted.
+inline constexpr size_t kAccessBufferBytes = 64 * kKiB;
+// Between two words about lines of the access log that were lost; between, they are counted.
+inline constexpr auto kAccessComplaint = std::chrono::seconds(10);
 // Descriptors a worker keeps for other things than clients: segment, arenas, doorbell, listeners.
 inline constexpr uint32_t kReservedDescriptors = 64;
 

@@ -27,7 +27,7 @@ union ControlBuffer {
 
 bool known(AttachWord word) noexcept {
   return (word >= AttachWord::kHello && word <= AttachWord::kDamaged) ||
-         (word >= AttachWord::kDrain && word <= AttachWord::kStopAcceptFrom);
+         (word >= AttachWord::kDrain && word <= AttachWord::kAccessLog);
 }
 
 // Takes ownership of every descriptor in the control messages.

@@ -16,6 +16,7 @@
 //   gateway -> worker    ArenaGone
 //   worker  -> gateway   Mapped       once: its arena is mapped; the gateway seals it, then says Attached: accept
 //   gateway -> worker    Drain, Quit, AcceptFrom, StopAcceptFrom
+//   gateway -> worker    AccessLog + 1 descriptor, when the log was opened anew
 //   worker  -> gateway   Damaged      the segment's header is not as it was made
 //   gateway -> any       Refused      then the gateway hangs up
 #pragma once
@@ -45,12 +46,13 @@ enum class AttachWord : uint32_t {
   kObserve = 9,
   kObserved = 10,
   kDamaged = 11,
-  // the master's orders to a worker; `number` of the last two is an index in Inheritance::listeners
+  // the master's orders to a worker; `number` of AcceptFrom, StopAcceptFrom is an index in Inheritance::listeners
   kDrain = 16,           // accept no more, finish what is open within the drain time, leave; `number`:
                          // what WebSockets are closed with, 0 for 1001. 1012: this segment is given up
   kQuit = 17,            // leave now
   kAcceptFrom = 18,      // poll this listener too: its worker is down
   kStopAcceptFrom = 19,  // its worker is back
+  kAccessLog = 20,       // the lines of its access log go here from now on
 };
 
 enum class RefusedWhy : uint32_t { kVersion = 1, kFull = 2, kRights = 3, kDraining = 4, kProtocol = 5 };

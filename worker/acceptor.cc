@@ -60,12 +60,17 @@ int Acceptor::poll() noexcept {
   });
 }
 
+// Nothing: errno says why.
+shm::Fd Acceptor::accept_one(sockaddr_storage& name) noexcept {
+  socklen_t size = sizeof name;
+  return shm::Fd(::accept4(polled_->fd.get(), reinterpret_cast<sockaddr*>(&name), &size,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
 void Acceptor::accept() noexcept {
   for (uint32_t i = 0; i < limits::kAcceptedPerTurn && polled_ != nullptr; ++i) {
     sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    shm::Fd client(::accept4(polled_->fd.get(), reinterpret_cast<sockaddr*>(&name), &size,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC));
+    shm::Fd client = accept_one(name);
     if (client) {
       connections_.accept(std::move(client), name, listener_);
       continue;
@@ -89,9 +94,10 @@ void Acceptor::accept() noexcept {
 // A3. False: not even this one could be accepted.
 bool Acceptor::shed_one() noexcept {
   kept_back_.reset();
-  shm::Fd client(::accept4(polled_->fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  sockaddr_storage name{};
+  shm::Fd client = accept_one(name);
   const bool used_up = !client && (errno == EMFILE || errno == ENFILE);
-  if (client) connections_.turn_away(std::move(client));
+  if (client) connections_.turn_away(std::move(client), name);
   kept_back_ = keep_one_back();
   return !used_up;
 }

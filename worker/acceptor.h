@@ -35,6 +35,7 @@ class Acceptor final : private Timed {
   void on_deadline(uint64_t now_ms) noexcept override;  // the rest is over
   [[nodiscard]] int poll() noexcept;
   void accept() noexcept;
+  [[nodiscard]] shm::Fd accept_one(sockaddr_storage& name) noexcept;
   [[nodiscard]] bool shed_one() noexcept;
   void rest() noexcept;
 

@@ -77,10 +77,7 @@ void Connection::put(std::span<const Bytes> pieces) noexcept {
   size_t written = 0;
   if (waiting_.empty()) {
     const ssize_t sent = socket_.send(pieces);
-    if (sent < 0) {
-      end(true);
-      return;
-    }
+    if (sent < 0) return on_broken();
     written = static_cast<size_t>(sent);
     if (written > 0) progress_ms_ = place().now_ms;
   }
@@ -106,7 +103,7 @@ void Connection::keep_waiting(Bytes bytes) noexcept {  // C1
 void Connection::on_writable() noexcept {
   const Bytes rest = as_bytes(waiting_).subspan(sent_);
   const ssize_t sent = socket_.send({&rest, 1});
-  if (sent < 0) return end(true);
+  if (sent < 0) return on_broken();
   if (sent == 0) return;
   Turn turn(*this);
   progress_ms_ = place().now_ms;
@@ -163,7 +160,7 @@ void Connection::on_readable() noexcept {
     case Socket::Heard::kEnd:
       return take_end();
     case Socket::Heard::kBroken:
-      return end(true);
+      return on_broken();
   }
 }
 
@@ -259,6 +256,11 @@ void Connection::end(bool with_reset) noexcept {
     place().slots.close(slot);
   }
   socket_.close(with_reset);
+}
+
+void Connection::on_broken() noexcept {
+  broken_ = true;
+  end(true);
 }
 
 void Connection::on_socket_closed() noexcept { table_.take_back(*this); }

@@ -71,6 +71,7 @@ class Connection final : public Timed, private Socket::Listener {
   void start_reading() noexcept;  // what was kept comes first
   [[nodiscard]] bool reading() const noexcept { return wants_input_ && !ended_; }
   [[nodiscard]] bool ended() const noexcept { return ended_; }  // by the client: nothing more comes
+  [[nodiscard]] bool broken() const noexcept { return broken_; }  // the socket: the client is gone
 
   // From inside on_bytes(): who takes the bytes after those.
   void become(std::unique_ptr<Conversation> next) noexcept { next_ = std::move(next); }
@@ -96,7 +97,7 @@ class Connection final : public Timed, private Socket::Listener {
   // from the loop
   void on_readable() noexcept override;
   void on_writable() noexcept override;
-  void on_broken() noexcept override { end(true); }
+  void on_broken() noexcept override;
   void on_socket_closed() noexcept override;
 
   void take_input(Bytes bytes) noexcept;
@@ -128,6 +129,7 @@ class Connection final : public Timed, private Socket::Listener {
   bool socket_reads_ = false;
   bool delivering_ = false;
   bool ended_ = false;
+  bool broken_ = false;
   bool high_water_ = false;
   uint64_t progress_ms_ = 0;  // when the socket, or the client, last took something
   // Of its output then, while more waits: a slow client takes of that before the socket has room again.
@@ -149,7 +151,7 @@ class ConnectionTable {
   void accept(shm::Fd fd, const sockaddr_storage& client, const InheritedListener& from) noexcept;
   // The same where there is no descriptor for it to keep: told so as far as that goes at once, and
   // hung up on.
-  void turn_away(shm::Fd fd) noexcept;
+  void turn_away(shm::Fd fd, const sockaddr_storage& client) noexcept;
   // The open connection of that slot; null for none.
   [[nodiscard]] Connection* find(uint32_t slot) const noexcept {
     return slot < by_slot_.size() ? by_slot_[slot] : nullptr;
@@ -173,7 +175,7 @@ class ConnectionTable {
   [[nodiscard]] std::optional<shm::ConnectionSlots::Opened> admit(
       Connection& connection, const sockaddr_storage& client) noexcept;
   void refuse(Connection& connection) noexcept;
-  [[nodiscard]] Bytes refusal(AnswerState& state) noexcept;
+  [[nodiscard]] Bytes refusal(std::string_view client) noexcept;
   void take_back(Connection& connection) noexcept;
   void keep_spare(std::unique_ptr<Connection> connection) noexcept;
 

@@ -1,4 +1,6 @@
 // worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
+#include <sys/socket.h>
+
 #include <algorithm>
 
 #include "protocol/limits.h"
@@ -51,7 +53,7 @@ void Connection::reset() noexcept {
   slot_ = kNoSlot;
   state_ = State::kOpen;
   wants_input_ = true;
-  socket_reads_ = delivering_ = ended_ = high_water_ = false;
+  socket_reads_ = delivering_ = ended_ = broken_ = high_water_ = false;
   sent_ = lingered_bytes_ = unacknowledged_ = 0;
   progress_ms_ = linger_until_ms_ = 0;
   counted_as_ = ClientAddresses::kUncounted;
@@ -138,30 +140,39 @@ void ConnectionTable::refuse(Connection& connection) noexcept {
   }
   connection.at_door_ = true;
   ++at_door_;
-  AnswerState state;
-  const Bytes words = refusal(state);
+  const Bytes words = refusal(connection.endpoints_.client_host);
   const Connection::Turn turn(connection);
   connection.write(words);
   connection.finish();
 }
 
-Bytes ConnectionTable::refusal(AnswerState& state) noexcept {
+// In place_.text; the access log has its line.
+Bytes ConnectionTable::refusal(std::string_view client) noexcept {
   const Verdict verdict = verdict_on(Trouble::kTooManyConnections);
   const AnswerTo to{.keep_alive = false,
                     .unix_seconds = place_.unix_seconds,
                     .server_line = place_.server_line};
+  AnswerState state;
   place_.text.clear();
   write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);
+  if (place_.access_log != nullptr) {
+    std::unique_ptr<AccessRecord> record = place_.access_log->begin(std::string_view(), 0);
+    record->line.status = state.status;
+    record->line.sent = state.sent;
+    place_.access_log->end(std::move(record), client, place_.unix_seconds);
+  }
   return as_bytes(place_.text);
 }
 
-void ConnectionTable::turn_away(shm::Fd fd) noexcept {
+void ConnectionTable::turn_away(shm::Fd fd, const sockaddr_storage& client) noexcept {
   place_.tell_time();
   place_.counters.add(Counter::kTooManyConnections);
   // What lies unread at a close is a reset, and that may take the answer with it.
   static_cast<void>(::recv(fd.get(), read_buffer_.data(), read_buffer_.size(), MSG_DONTWAIT));
-  AnswerState state;
-  const Bytes words = refusal(state);
+  std::string host;
+  uint16_t port = 0;
+  read_name(client, host, port);
+  const Bytes words = refusal(host);
   static_cast<void>(::send(fd.get(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 

@@ -59,6 +59,7 @@ enum class Counter : uint8_t {
   kGroupMessages,
   kGroupFrames,
   kGroupMembersFull,
+  kAccessLinesLost,
   kCount,
 };
 inline constexpr size_t kCounters = static_cast<size_t>(Counter::kCount);
@@ -113,6 +114,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kGroupMessages, "group_messages", "with members here, framed once each"},
     {Counter::kGroupFrames, "group_frames", "of those, written to members"},
     {Counter::kGroupMembersFull, "group_members_full", "of those, skipped: the member reads slowly"},
+    {Counter::kAccessLinesLost, "access_lines_lost", "the access log took no more"},
 }};
 
 constexpr bool counter_table_in_order() noexcept {
@@ -125,7 +127,7 @@ static_assert(counter_table_in_order());
 
 class Counters {
  public:
-  void add(Counter counter) noexcept { ++values_[static_cast<size_t>(counter)]; }
+  void add(Counter counter, uint64_t times = 1) noexcept { values_[static_cast<size_t>(counter)] += times; }
   [[nodiscard]] uint64_t operator[](Counter counter) const noexcept {
     return values_[static_cast<size_t>(counter)];
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "shm/claim.h"
+#include "worker/access_line.h"
 #include "worker/deadlines.h"
 #include "worker/http_writer.h"
 
@@ -33,6 +34,7 @@ struct Exchange {
   uint64_t answer_until_ms = kNever;
 
   bool owes_continue = false;  // 100 Continue was asked for and not sent
+  std::unique_ptr<AccessRecord> record;  // for its line in the access log; null: there is no log
 
   void reset() noexcept;
 

@@ -33,6 +33,7 @@ void HttpConnection::on_reply(const shm::Delivery& reply) noexcept {
     return;
   }
   const shm::PayloadHeader& header = reply.header();
+  if (exchange->record != nullptr) exchange->record->line.consumer = place_.pid_of(header.sender);
   if (header.answered_block != shm::kNoBlock &&
       (header.answered_block != exchange->sent.block ||
        header.answered_generation != exchange->sent.payload_generation)) {
@@ -146,6 +147,7 @@ void HttpConnection::refuse(const Refusal& refusal) noexcept {
     exchange = &exchanges_.open();
     exchange->to.keep_alive = false;
     exchange->to.head_method = refusal.head_method;
+    if (place_.access_log != nullptr) exchange->record = place_.access_log->begin(refusal.line, head_since_ms_);
   }
   answer(*exchange, {refusal.status, refusal.extra, 0, refusal.reason});
 }
@@ -184,6 +186,7 @@ void HttpConnection::advance() noexcept {
 void HttpConnection::close_front() noexcept {
   Exchange& exchange = *exchanges_.front();
   if (receiving_ == &exchange) drop_body();
+  log(exchange, false);
   release(exchange);
   ahead_bytes_ -= exchange.ahead.size();
   exchanges_.pop_front();
@@ -193,6 +196,28 @@ void HttpConnection::release(Exchange& exchange) noexcept {
   if (!exchange.published) return;
   exchange.published = false;
   place_.layer.pool().release_hold(exchange.sent.block);
+}
+
+// Before the exchange gives up its message: that tells who has it.
+void HttpConnection::log(Exchange& exchange, bool client_left) noexcept {
+  if (exchange.record == nullptr) return;
+  AccessLine& line = exchange.record->line;
+  const AnswerState& answer = exchange.answer;
+  if (answer.started && exchanges_.is_front(exchange)) {
+    line.status = answer.status;
+    line.sent = answer.sent;
+    line.complete = answer.complete && !client_left;
+  } else {
+    line.status = client_left ? kStatusClientLeft : kStatusUnanswered;
+    line.complete = false;
+  }
+  shm::ProcessIndex taker = shm::kNobody;
+  if (line.consumer == 0 && exchange.published &&
+      place_.layer.progress(exchange.sent, taker) == shm::Progress::kTaken) {
+    line.consumer = place_.pid_of(taker);
+  }
+  place_.access_log->end(std::move(exchange.record), connection_.endpoints().client_host,
+                         place_.unix_seconds);
 }
 
 // ---- ends ---------------------------------------------------------------------------------------
@@ -207,6 +232,7 @@ void HttpConnection::bid_farewell(Exchange& exchange) noexcept {
 void HttpConnection::on_gone() noexcept {
   place_.uploads.remove(*this);
   exchanges_.for_each([this](Exchange& exchange) {
+    log(exchange, connection_.broken());
     if (!exchange.published) return;
     if (exchange.answer.complete) {
       release(exchange);
@@ -226,6 +252,7 @@ void HttpConnection::on_end() noexcept {
       return;
     }
     CHECK(exchanges_.back() == &exchange);  // no head comes behind an unfinished body
+    log(exchange, true);
     if (exchange.published) bid_farewell(exchange);
     ahead_bytes_ -= exchange.ahead.size();
     end_body();

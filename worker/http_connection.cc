@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/http.h"
 #include "protocol/limits.h"
 #include "worker/http_farewell.h"
 #include "worker/request_source.h"
@@ -76,10 +77,16 @@ void HttpConnection::resume_if_free() noexcept {
 // ---- heads --------------------------------------------------------------------------------------
 
 void HttpConnection::on_head(const RequestHead& head) noexcept {
-  head_since_ms_ = 0;
+  const uint64_t since_ms = std::exchange(head_since_ms_, 0);
   fresh_ = false;
   const bool alone = exchanges_.empty();
   Exchange& exchange = exchanges_.open();
+  if (place_.access_log != nullptr) {
+    exchange.record = place_.access_log->begin(head, since_ms);
+    if (connection_.endpoints().trusted) {
+      exchange.record->keep_client(source_of(place_, connection_.endpoints(), head).client_host);
+    }
+  }
   exchange.to = {.head_method = head.method == "HEAD",
                  .minor_version = head.minor_version,
                  .keep_alive = head.keep_alive && !place_.draining &&
@@ -119,6 +126,7 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     answer(exchange, verdict_on(announced.error()));
     return true;
   }
+  next->log_with(std::move(exchange.record));
   exchanges_.pop_back();
   session_.switch_protocol();
   WebSocketConnection& websocket = *next;
@@ -211,6 +219,7 @@ void HttpConnection::on_body(Bytes piece) noexcept {
     receiving_->hold_until_ms = kNever;
   }
   IncomingBody& body = *body_;
+  if (receiving_->record != nullptr) receiving_->record->line.received += piece.size();
   body.bytes.append(as_text(piece));
   if (body.way == IncomingBody::Way::kInline && body.bytes.size() > limits::kInlineBodyBytes) {
     send_gathered(*receiving_, true);
@@ -380,6 +389,7 @@ void HttpConnection::publish(Exchange& exchange, shm::Claim& claim, size_t lengt
   exchange.answer_until_ms = answer_until;
   exchange.hold_until_ms = place_.now_ms + ms(place_.settings.hold_timeout);
   exchange.reader_seen = place_.layer.has_reader(place_.channels.http_request);
+  if (exchange.record != nullptr) exchange.record->line.channel = kHttpRequestChannel;
   place_.counters.add(Counter::kRequests);
 }
 

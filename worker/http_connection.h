@@ -74,6 +74,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   [[nodiscard]] bool ends_with_answer() const noexcept;
   void bid_farewell(Exchange& exchange) noexcept;
   void release(Exchange& exchange) noexcept;
+  void log(Exchange& exchange, bool client_left) noexcept;  // once: it is over
 
   Connection& connection_;
   Workplace& place_;

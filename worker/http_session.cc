@@ -78,7 +78,7 @@ struct HttpSession::Parser {
   void take_head(HeadScan& scan, std::string_view bytes) noexcept;
   [[nodiscard]] bool parse(Bytes piece) noexcept;
   [[nodiscard]] bool agrees(const RequestHead& head) const noexcept;
-  void refuse(Refusal refusal) noexcept;
+  void refuse(Refusal refusal, std::string_view head = {}) noexcept;
 
   Events& events;
   const HttpLimits& limits;
@@ -108,10 +108,12 @@ bool HttpSession::Parser::agrees(const RequestHead& head) const noexcept {
          llhttp.content_length == head.content_length.value_or(0);
 }
 
-// By value: what it was copied from goes with `gathering`.
-void HttpSession::Parser::refuse(Refusal refusal) noexcept {
+// `head` is what came of it; it may lie in `gathering`, as what `refusal` was copied from may.
+void HttpSession::Parser::refuse(Refusal refusal, std::string_view head) noexcept {
   state = State::kRefused;
-  gathering.reset();
+  const std::unique_ptr<Gathering> gathered = std::move(gathering);
+  head.remove_prefix(std::min(head.find_first_not_of("\r\n"), head.size()));
+  refusal.line = head.substr(0, head.find_first_of("\r\n"));
   events.on_refused(refusal);
 }
 
@@ -126,7 +128,7 @@ size_t HttpSession::Parser::read_head(Bytes bytes) noexcept {
         return taken;
       }
       case HeadScan::Progress::kRefused:
-        refuse(whole_scan.refusal());
+        refuse(whole_scan.refusal(), text);
         return bytes.size();
       case HeadScan::Progress::kMore:
         gathering = std::make_unique<Gathering>();
@@ -144,7 +146,7 @@ size_t HttpSession::Parser::read_head(Bytes bytes) noexcept {
       return taken;
     }
     case HeadScan::Progress::kRefused:
-      refuse(gathering->scan.refusal());
+      refuse(gathering->scan.refusal(), gathering->bytes);
       return bytes.size();
     case HeadScan::Progress::kMore:
       break;
@@ -154,7 +156,8 @@ size_t HttpSession::Parser::read_head(Bytes bytes) noexcept {
 
 void HttpSession::Parser::take_head(HeadScan& scan, std::string_view bytes) noexcept {
   RequestHead head;
-  if (!scan.describe(bytes, fields, head)) return refuse(scan.refusal());
+  if (!scan.describe(bytes, fields, head)) return refuse(scan.refusal(), bytes);
+  head.bytes = scan.end() - scan.start();
   llhttp_reset(&llhttp);
   const std::string_view all = bytes.substr(scan.start(), scan.end() - scan.start());
   const std::string_view unwanted = scan.unwanted(bytes);
@@ -162,7 +165,9 @@ void HttpSession::Parser::take_head(HeadScan& scan, std::string_view bytes) noex
   const bool parsed = unwanted.empty() ? parse(as_bytes(all))
                                        : parse(as_bytes(all.substr(0, before))) &&
                                              parse(as_bytes(all.substr(before + unwanted.size())));
-  if (!parsed || !agrees(head)) return refuse({400, "malformed head", head.method == "HEAD", {}});
+  if (!parsed || !agrees(head)) {
+    return refuse({.status = 400, .reason = "malformed head", .head_method = head.method == "HEAD"}, bytes);
+  }
 
   keep_alive = head.keep_alive;
   if (head.chunked) {

@@ -35,6 +35,7 @@ struct RequestHead {
   // Names as sent, values trimmed; at most HttpLimits::header_count. Host's value is `authority`: that of
   // an absolute target replaces it (RFC 9112 section 3.2.2).
   std::span<const HeaderField> headers;
+  size_t bytes = 0;                      // of the head, its blank line included
   int minor_version = 1;                 // HTTP/1.<minor>
   std::optional<uint64_t> content_length;  // none when absent or chunked
   bool chunked = false;
@@ -45,12 +46,14 @@ struct RequestHead {
 };
 
 // Why a request was not taken: the status to answer with, then close. `reason` is for the log and a
-// short text body; it never holds client bytes.
+// short text body; it never holds client bytes. `line` holds nothing else: what came of a refused
+// head's first line, until on_refused() returns; empty of a body.
 struct Refusal {
   int status;  // 400 405 413 414 417 431 501 505
   std::string_view reason;
   bool head_method = false;  // of a HEAD: its answer has no body (RFC 9112 section 6.3)
   std::string_view extra{};  // header lines that the status asks for, each ending in CRLF
+  std::string_view line = {};
 };
 
 struct HttpLimits {

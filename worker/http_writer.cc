@@ -416,7 +416,8 @@ AnswerError write_answer(const MessageView& message, const AnswerTo& to, AnswerS
     error = AnswerError::kMalformed;
   } else {
     next.started = true;
-    error = append_head(answer, static_cast<int>(*answer.status), to, next, out);
+    next.status = static_cast<int>(*answer.status);
+    error = append_head(answer, next.status, to, next, out);
     if (error == AnswerError::kNone) error = append_content(answer, next, out, wire);
   }
   if (error != AnswerError::kNone) {  // W1
@@ -437,6 +438,7 @@ void write_own_answer(int status, std::string_view why, std::string_view extra, 
   if (started) return;
   state.framing = Framing::kLength;
   state.drop_body = to.head_method;
+  state.status = status;
 
   append_status_line(out, status);
   if (to.unix_seconds != 0) out.append(date_line(to.unix_seconds));
@@ -444,10 +446,12 @@ void write_own_answer(int status, std::string_view why, std::string_view extra, 
   out.append("Content-Type: text/plain; charset=utf-8\r\n").append(extra);
   const std::string_view phrase = reason_phrase(status);
   const std::string_view joint = why.empty() ? "" : ": ";
-  append_length(out, 4 + phrase.size() + joint.size() + why.size() + 1);
+  const size_t size = 4 + phrase.size() + joint.size() + why.size() + 1;  // "502 " phrase ": " why "\n"
+  append_length(out, size);
   append_connection(out, to, state.close_after);
   out.append("\r\n");
   if (state.drop_body) return;
+  state.sent = size;
   append_number(out, static_cast<uint64_t>(status));
   out.append(" ").append(phrase).append(joint).append(why).append("\n");
 }

@@ -44,6 +44,7 @@ struct AnswerState {
   std::optional<uint64_t>
       declared;       // the consumer's own Content-Length, checked against what it sends
   uint64_t sent = 0;  // content bytes so far
+  int status = 0;     // of the head that went out
 };
 
 // What goes to the socket for one message: `before`, then `content` (it lies in the message's

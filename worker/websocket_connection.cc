@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "protocol/limits.h"
+#include "protocol/websocket.h"
 #include "worker/request_source.h"
 #include "worker/websocket_accept.h"
 
@@ -48,6 +49,7 @@ void WebSocketConnection::answer(const Handshake& handshake) noexcept {
   if (undecided_ != nullptr) return;
   place_.text.clear();
   write_switching(handshake, {}, {}, place_.text);
+  note_switched();
   connection_.write(as_bytes(place_.text));
 }
 
@@ -65,6 +67,7 @@ size_t WebSocketConnection::on_bytes(Bytes bytes) noexcept {
   if (!reading_) return 0;
   heard_ms_ = place_.now_ms;
   pinged_ms_ = 0;
+  if (record_ != nullptr) record_->line.received += bytes.size();
   if (connection_.output_waiting() == 0) session_.drained();  // pongs so far went out at once
   session_.feed(bytes);
   if (session_.congested()) connection_.stop_reading();  // until on_room()
@@ -102,7 +105,10 @@ void WebSocketConnection::on_room() noexcept {
 
 // ---- output -------------------------------------------------------------------------------------
 
-void WebSocketConnection::on_output(Bytes bytes) noexcept { connection_.write(bytes); }
+void WebSocketConnection::on_output(Bytes bytes) noexcept {
+  if (record_ != nullptr) record_->line.sent += bytes.size();
+  connection_.write(bytes);
+}
 
 void WebSocketConnection::on_ready() noexcept {
   if (feed_ == nullptr) return;
@@ -148,6 +154,7 @@ void WebSocketConnection::decide(const MessageView& word) noexcept {
         return refuse(verdict_on(Trouble::kBadAnswer));
       }
       undecided_.reset();
+      note_answer(state);
       connection_.write({as_bytes(wire.before), wire.content, as_bytes(wire.after)});
       end_feed(kAbnormal, {});
       connection_.finish();
@@ -166,6 +173,7 @@ void WebSocketConnection::decide(const MessageView& word) noexcept {
   }
   place_.text.clear();
   write_switching(undecided_->handshake, subprotocol, lines, place_.text);
+  note_switched();
   connection_.write(as_bytes(place_.text));
   undecided_.reset();
   if (feed_ == nullptr) return;  // the client was gone, the write told us
@@ -207,7 +215,7 @@ FrameOutcome WebSocketConnection::take_frame(Bytes frame) noexcept {
     return FrameOutcome::kClosing;
   }
   if (connection_.output_waiting() > limits::kOutputSoftBytes) return FrameOutcome::kSlow;
-  connection_.write(frame);
+  on_output(frame);
   return FrameOutcome::kTaken;
 }
 
@@ -215,6 +223,7 @@ FrameOutcome WebSocketConnection::take_frame(Bytes frame) noexcept {
 
 void WebSocketConnection::close(uint16_t code, std::string_view reason) noexcept {
   if (undecided_ != nullptr) return refuse({503, {}, code});
+  if (record_ != nullptr && record_->line.close_code == 0) record_->line.close_code = code;
   session_.close(code, reason);
   close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
   if (feed_ == nullptr) return;
@@ -234,6 +243,7 @@ void WebSocketConnection::refuse(const Verdict& verdict) noexcept {
   place_.text.clear();
   write_own_answer(verdict.status, verdict.why, verdict.extra, to, state, place_.text);
   undecided_.reset();
+  note_answer(state);
   connection_.write(as_bytes(place_.text));
   end_feed(kAbnormal, {});
   connection_.finish();
@@ -254,6 +264,7 @@ void WebSocketConnection::on_gone() noexcept { end_feed(kAbnormal, {}); }
 void WebSocketConnection::end_feed(uint16_t code, std::string_view reason) noexcept {
   if (feed_ == nullptr) return;
   place_.retries.remove(*this);
+  log(code);
   place_.groups.leave(connection_.slot());
   connection_.give_up_slot();
   feed_->end(code, reason);
@@ -286,6 +297,39 @@ void WebSocketConnection::on_stuck() noexcept {
 void WebSocketConnection::leave(uint64_t at_ms) noexcept {
   if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
   leave_at_ms_ = at_ms;
+}
+
+// ---- the access log -----------------------------------------------------------------------------
+
+void WebSocketConnection::log_with(std::unique_ptr<AccessRecord> record) noexcept {
+  record_ = std::move(record);
+  if (record_ != nullptr) record_->line.channel = kWebSocketConnectChannel;
+}
+
+void WebSocketConnection::note_switched() noexcept {
+  if (record_ != nullptr) record_->line.status = 101;
+}
+
+void WebSocketConnection::note_answer(const AnswerState& answer) noexcept {
+  if (record_ == nullptr) return;
+  record_->line.status = answer.status;
+  record_->line.sent = answer.sent;
+}
+
+// While the slot is ours: it knows the owner.
+void WebSocketConnection::log(uint16_t code) noexcept {
+  if (record_ == nullptr) return;
+  AccessLine& line = record_->line;
+  if (line.status == 101) {
+    if (line.close_code == 0) line.close_code = code;
+    line.complete = code != kAbnormal;
+  } else if (line.status == 0) {  // not answered
+    const bool left = connection_.broken() || connection_.ended();
+    line.status = left ? kStatusClientLeft : kStatusUnanswered;
+    line.complete = false;
+  }
+  if (const auto owner = place_.slots.owner(connection_.slot())) line.consumer = place_.pid_of(owner->index);
+  place_.access_log->end(std::move(record_), connection_.endpoints().client_host, place_.unix_seconds);
 }
 
 // ---- time ---------------------------------------------------------------------------------------

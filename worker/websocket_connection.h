@@ -27,6 +27,8 @@ class WebSocketConnection final : public Conversation,
 
   // Publishes the connect. On an error nothing happened; answer otherwise.
   [[nodiscard]] Result<void> announce(const RequestHead& head, const Handshake& handshake);
+  // The request's record, for the line at our end; null: there is no log.
+  void log_with(std::unique_ptr<AccessRecord> record) noexcept;
   // Then, once the connection knows us: answers 101, where it is ours to answer.
   void answer(const Handshake& handshake) noexcept;
 
@@ -68,12 +70,17 @@ class WebSocketConnection final : public Conversation,
   void close(uint16_t code, std::string_view reason = {}) noexcept;
   void on_untaken(uint64_t now_ms) noexcept;
   void end_feed(uint16_t code, std::string_view reason) noexcept;
+  // For the access log: what the handshake was answered, and, once, that it is over.
+  void note_switched() noexcept;
+  void note_answer(const AnswerState& answer) noexcept;
+  void log(uint16_t code) noexcept;
 
   Connection& connection_;
   Workplace& place_;
   WebSocketSession session_;
   std::unique_ptr<WebSocketFeed> feed_;   // null: the connection is over
   std::unique_ptr<Undecided> undecided_;  // null: 101 is out
+  std::unique_ptr<AccessRecord> record_;  // null: there is no log, or the line is written
   bool reading_ = false;                  // S1: the connect was taken
   bool reader_seen_ = false;
   uint64_t untaken_until_ms_ = kNever;

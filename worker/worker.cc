@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <unistd.h>
@@ -106,6 +107,7 @@ class Worker {
   shm::ChannelLayer layer_;
   shm::ConnectionSlots slots_;
   Workplace place_;
+  std::optional<AccessLog> access_log_;
   ConnectionTable connections_;
   Dispatcher dispatcher_;
   Succession succession_;
@@ -144,6 +146,11 @@ Worker::Worker(Inheritance& inheritance, uv_loop_t& loop)
       connections_(place_, begin_conversation, most_connections(inheritance.settings, *inheritance.segment)),
       dispatcher_(place_, connections_),
       succession_(loop, layer_) {
+  if (inheritance.access_log >= 0) {
+    access_log_.emplace(shm::Fd(inheritance.access_log), inheritance.settings.access_log_json,
+                        inheritance.number, place_.counters, place_.retries);
+    place_.access_log = &*access_log_;
+  }
   look_at_the_clock();
   watch();
   for (const InheritedListener& listener : inheritance.listeners) {
@@ -182,6 +189,7 @@ int Worker::run() noexcept {
   mapped.incarnation = inheritance_.me.incarnation;
   if (!shm::send_packet(inheritance_.master_socket, mapped, {}).ok()) leave("master gone");
   uv_run(&loop_, UV_RUN_DEFAULT);
+  if (access_log_) access_log_->finish(place_.now_ms);
   log_counters();
   return kLeft;
 }
@@ -196,6 +204,7 @@ void Worker::look_at_the_clock() noexcept {
 
 void Worker::before_sleep() noexcept {
   layer_.ring();
+  if (access_log_) access_log_->flush(place_.now_ms);
   set_timers();
   stop_if_empty();  // the last socket is closed at the end of a turn
   // A connection is gone only after libuv closed it, behind after_sleep(): the last one must not leave
@@ -273,7 +282,7 @@ void Worker::on_master_packets() noexcept {
 }
 
 void Worker::take_orders() noexcept {
-  while (const std::optional<shm::Received> order = pushed_arenas_.take_order()) {
+  while (std::optional<shm::Received> order = pushed_arenas_.take_order()) {
     const shm::AttachPacket& packet = order->packet;
     const bool listener = packet.number < acceptors_.size();
     switch (packet.word) {
@@ -291,6 +300,9 @@ void Worker::take_orders() noexcept {
         break;
       case shm::AttachWord::kStopAcceptFrom:
         if (listener) acceptors_[packet.number]->stop();
+        break;
+      case shm::AttachWord::kAccessLog:
+        if (access_log_ && order->fds.size() == 1) access_log_->reopen(std::move(order->fds.front()));
         break;
       default: log_event(LogLevel::kWarning, "unknown_order", {{"word", static_cast<uint32_t>(packet.word)}});
     }
@@ -403,6 +415,7 @@ void Worker::log_counters() const noexcept {
 
 int run_worker(Inheritance inheritance) {
   std::signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of write()
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a log as large as it may be
   uv_loop_t loop;
   if (const int result = uv_loop_init(&loop); result != 0) {
     log_event(LogLevel::kError, "worker_not_started", {{"why", uv_strerror(result)}});

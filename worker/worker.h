@@ -40,6 +40,7 @@ struct WorkerSettings {
   Networks proxy_protocol;    // who begins a connection with a PROXY header
   bool accept_by_consumer = false;
   bool raw_forms = false;
+  bool access_log_json = false;
 };
 
 struct Inheritance {
@@ -48,6 +49,7 @@ struct Inheritance {
   uint32_t number = 0;               // worker 0, 1, ...
   int master_socket = -1;            // SOCK_SEQPACKET pair: arenas, orders; its hang-up is the master's death
   int own_arena = -1;                // memfd, mapped by the worker, then sealed
+  int access_log = -1;               // where its lines go; -1: there is none. Owned by the worker
   shm::DoorbellSockets doorbell;
   std::vector<InheritedListener> listeners;
   WorkerSettings settings;

@@ -53,6 +53,11 @@ bool Workplace::drop_replies(uint32_t slot) noexcept {
   return false;
 }
 
+uint32_t Workplace::pid_of(shm::ProcessIndex row) const noexcept {
+  const shm::ProcessRecord* const record = row == shm::kNobody ? nullptr : layer.segment().process(row);
+  return record == nullptr ? 0 : record->pid.load(std::memory_order_relaxed);  // to be shown, no more
+}
+
 void Workplace::tell_time() noexcept {
   // The loop's clock is CLOCK_MONOTONIC in milliseconds, as shm/clock.h's is, read once a turn.
   const uint64_t now = uv_now(&loop);

@@ -9,6 +9,7 @@
 
 #include "shm/channel_layer.h"
 #include "shm/connection_slots.h"
+#include "worker/access_log.h"
 #include "worker/counters.h"
 #include "worker/deadlines.h"
 #include "worker/departures.h"
@@ -72,9 +73,12 @@ struct Workplace {
   StuckConsumers stuck_consumers;
   FreeList<Exchange> exchanges;
   FreeList<IncomingBody> bodies;
+  AccessLog* access_log = nullptr;  // the worker's; null: off
 
   // Asks the loop what time it is: whoever is called by it, before anything else.
   void tell_time() noexcept;
+  // The process id of who sits in a row, as the segment says; 0 when it does not know.
+  [[nodiscard]] uint32_t pid_of(shm::ProcessIndex row) const noexcept;
   // Drops what waits in a slot's reply ring, one ring full at most. False: perhaps more.
   bool drop_replies(uint32_t slot) noexcept;
   uint64_t now_ms;           // monotonic; of this turn of the loop

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <filesystem>
 #include <set>
+#include <string>
 
 #include "shm/attach.h"
 #include "worker/worker.h"
@@ -20,7 +21,7 @@ namespace tests {
 namespace {
 
 struct Done {
-  std::atomic<int> pid, starts, drained, accept_from, stop_accept_from, arenas;
+  std::atomic<int> pid, starts, drained, accept_from, stop_accept_from, arenas, access_logs;
   std::atomic<bool> ok, attached, sealed;
 };
 struct Shared {
@@ -44,6 +45,7 @@ bool only_these_open(const Inheritance& inheritance) {
                             inheritance.doorbell.bell.get(),
                             inheritance.doorbell.ringer.get(),
                             inheritance.segment->memfd()};
+  if (inheritance.access_log >= 0) expected.insert(inheritance.access_log);
   for (const InheritedListener& listener : inheritance.listeners) expected.insert(listener.fd);
   for (int fd = 0; fd < 1024; ++fd) {
     const bool open = ::fcntl(fd, F_GETFD) >= 0;
@@ -57,7 +59,8 @@ bool only_these_open(const Inheritance& inheritance) {
 
 FakeWorkers::FakeWorkers() {
   for (Done& done : shared().workers) {
-    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas})
+    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas,
+                                     &done.access_logs})
       *number = 0;
     done.accept_from = done.stop_accept_from = -1;
     done.ok = done.attached = done.sealed = false;
@@ -77,6 +80,9 @@ int FakeWorkers::last_stop_accept_from(uint32_t number) const {
   return shared().workers[number].stop_accept_from;
 }
 int FakeWorkers::arenas_seen(uint32_t number) const { return shared().workers[number].arenas; }
+int FakeWorkers::access_logs_seen(uint32_t number) const {
+  return shared().workers[number].access_logs;
+}
 void FakeWorkers::hold_starts(bool on) { shared().hold_starts = on; }
 void FakeWorkers::die_at_start(bool on) { shared().die_at_start = on; }
 void FakeWorkers::ignore_orders(bool on) { shared().ignore_orders = on; }
@@ -99,21 +105,28 @@ int run_worker(Inheritance inheritance) {
             inheritance.listeners.at(inheritance.number).mine;
   shm::AttachPacket ready{};
   ready.word = AttachWord::kMapped;
+  const std::string number = std::to_string(inheritance.number) + "\n";
+  const auto write_line = [&](int log) { return ::write(log, number.data(), number.size()) > 0; };
+  if (inheritance.access_log >= 0 && !write_line(inheritance.access_log)) return 1;
   done.pid = ::getpid();
   ++done.starts;
   if (!shm::send_packet(inheritance.master_socket, ready, {}).ok()) return 1;
   for (;;) {
     const Result<shm::Received> order = shm::receive_packet(inheritance.master_socket, -1);
     if (!order.ok()) return 0;
-    const auto number = static_cast<int>(order->packet.number);
+    const auto listener = static_cast<int>(order->packet.number);
     if (order->packet.word == AttachWord::kArena && order->fds.size() == 1) ++done.arenas;
+    if (order->packet.word == AttachWord::kAccessLog && order->fds.size() == 1 &&
+        write_line(order->fds.front().get())) {
+      ++done.access_logs;
+    }
     if (order->packet.word == AttachWord::kAttached) {
       done.sealed = shm::is_sealed_against_writers(inheritance.own_arena);
       done.attached = true;
     }
     if (all.ignore_orders) continue;
-    if (order->packet.word == AttachWord::kAcceptFrom) done.accept_from = number;
-    if (order->packet.word == AttachWord::kStopAcceptFrom) done.stop_accept_from = number;
+    if (order->packet.word == AttachWord::kAcceptFrom) done.accept_from = listener;
+    if (order->packet.word == AttachWord::kStopAcceptFrom) done.stop_accept_from = listener;
     if (order->packet.word == AttachWord::kQuit) return 0;
     if (order->packet.word == AttachWord::kDrain) {
       ++done.drained;

@@ -22,6 +22,7 @@ class FakeWorkers {
   [[nodiscard]] int last_accept_from(uint32_t number) const;  // -1: never told
   [[nodiscard]] int last_stop_accept_from(uint32_t number) const;
   [[nodiscard]] int arenas_seen(uint32_t number) const;
+  [[nodiscard]] int access_logs_seen(uint32_t number) const;  // after the one it was started with
 
   // -- what workers are to do from now on
   void hold_starts(bool on);

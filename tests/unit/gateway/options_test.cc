@@ -186,7 +186,8 @@ TEST_CASE("sizes take K, M and G, seconds take fractions") {
 TEST_CASE("what --print-config prints reads back as the same options") {
   const CommandLine printed =
       read({"--print-config", "--listen", "[::1]:0", "--root-path", "/a\"b", "--header-timeout",
-            "0.125", "--forms", "raw", "--accept", "consumer", "--channel",
+            "0.125", "--forms", "raw", "--accept", "consumer", "--access-log",
+            "/var/log/a \"b\".log", "--access-log-format", "json", "--channel",
             "jobs.* capacity=5 expiry=0.25", "--channel", "x expiry=7", "--trusted-proxies",
             "10.0.0.0/8,unix", "--proxy-protocol", "2001:db8::/32"});
   REQUIRE(printed.asked == Asked::kText);
@@ -202,6 +203,18 @@ TEST_CASE("what --print-config prints reads back as the same options") {
   REQUIRE(again.options.channels.size() == 2);
   CHECK(again.options.channels[0].limits == shm::ChannelLimits{5, milliseconds(250)});
   CHECK(again.options.worker.accept_by_consumer);
+  CHECK(again.options.access_log == "/var/log/a \"b\".log");
+  CHECK(again.options.worker.access_log_json);
+}
+
+TEST_CASE("the access log is off, standard output or a file, in one of two formats") {
+  CHECK(read({}).options.access_log == "off");
+  CHECK_FALSE(read({}).options.worker.access_log_json);
+  CHECK(read({"--access-log", "-"}).options.access_log == "-");
+  CHECK(read({"--access-log=-"}).options.access_log == "-");
+  CHECK(read({}, {"SLUICE_ACCESS_LOG=access.log", "SLUICE_ACCESS_LOG_FORMAT=json"}).options.access_log ==
+        "access.log");
+  CHECK_FALSE(read({"--access-log-format", "combined"}).options.worker.access_log_json);
 }
 
 TEST_CASE("help names every option with its unit, and version names the version") {
@@ -210,6 +223,8 @@ TEST_CASE("help names every option with its unit, and version names the version"
   CHECK(help.find("--header-timeout SECONDS") != std::string::npos);
   CHECK(help.find("--max-body SIZE") != std::string::npos);
   CHECK(help.find("--listen ADDRESS") != std::string::npos);
+  CHECK(help.find("--access-log off|-|PATH") != std::string::npos);
+  CHECK(help.find("--access-log-format combined|json") != std::string::npos);
   CHECK(read({"--version"}).text.starts_with("sluice "));
 }
 
@@ -334,6 +349,9 @@ TEST_CASE("every bound says what is allowed and where the value came from") {
        "trusted-proxies 10.0.0.1,,unix must be addresses, networks like 192.0.2.0/24, or unix, not '' (from the command line)"},
       {"--proxy-protocol", "unix,10.0.0.1/8",
        "proxy-protocol unix,10.0.0.1/8 must be networks without further bits: 10.0.0.0/8, not '10.0.0.1/8' (from the command line)"},
+      {"--access-log", "", "access-log  must be off, - or a path (from the command line)"},
+      {"--access-log-format", "xml",
+       "access-log-format xml must be combined or json (from the command line)"},
       {"--listen", "fd:2", "listen fd:2 must be a descriptor from fd:3 on (from the command line)"},
   };
   for (const Case& c : cases) {

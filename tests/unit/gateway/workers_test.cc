@@ -6,6 +6,11 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
 
 #include "gateway/geometry.h"
 #include "tests/unit/gateway/fake_worker.h"
@@ -18,7 +23,7 @@ using shm::ProcessName;
 using tests::FakeWorkers;
 
 struct Bench : Workers::Events {
-  explicit Bench(uint32_t number)
+  explicit Bench(uint32_t number, const std::string& log = "off")
       : options([&] {
           Options o = default_options();
           o.workers = number;
@@ -29,7 +34,8 @@ struct Bench : Workers::Events {
         }()),
         memory(geometry_for(options)),
         listeners({parse_listen_address("127.0.0.1:0")}, number, std::chrono::milliseconds(0)),
-        workers(std::make_unique<Workers>(loop.loop, memory, listeners, options, *this)) {}
+        access_log(log),
+        workers(std::make_unique<Workers>(loop.loop, memory, listeners, access_log, options, *this)) {}
 
   void on_workers_ready() noexcept override { ++ready; }
   void on_worker_dead(ProcessName worker) noexcept override {
@@ -52,6 +58,7 @@ struct Bench : Workers::Events {
   Options options;
   SharedMemory memory;
   Listeners listeners;
+  AccessLogFile access_log;
   std::unique_ptr<Workers> workers;
   int ready = 0;
   bool gone = false;
@@ -189,6 +196,39 @@ TEST_CASE("a worker is shown the arenas there are, and those that come later") {
 
   CHECK(bench.loop.until(
       [&] { return bench.fake.arenas_seen(0) == 3; }));  // the master's is the third
+}
+
+TEST_CASE("workers write to the access log there is, and to the new one when it was opened anew") {
+  char folder[] = "/tmp/sluice-workers-XXXXXX";
+  REQUIRE(::mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/access.log";
+  const auto lines = [](const std::string& file) {  // a worker writes its number
+    std::multiset<std::string> found;
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) found.insert(line);
+    return found;
+  };
+  using Lines = std::multiset<std::string>;
+  {
+    Bench bench(2, path);
+    bench.start();
+    CHECK(bench.fake.ok(0));
+    CHECK(lines(path) == Lines{"0", "1"});
+    std::filesystem::rename(path, path + ".1");
+
+    REQUIRE(bench.access_log.reopen());
+    bench.workers->show_access_log();
+
+    for (const uint32_t number : {0, 1}) {
+      CHECK(bench.loop.until([&] { return bench.fake.access_logs_seen(number) == 1; }));
+    }
+    CHECK(lines(path) == Lines{"0", "1"});
+    ::kill(bench.fake.pid(1), SIGKILL);  // its successor is started with the new one
+    CHECK(bench.loop.until([&] { return bench.fake.starts(1) == 2; }));
+    CHECK(lines(path) == Lines{"0", "1", "1"});
+    CHECK(lines(path + ".1") == Lines{"0", "1"});
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct Listener : HttpSession::Events {
   std::vector<Bytes> pieces;
   std::function<void(std::string_view event, const RequestHead* head)> inside;
   int status = 0;
+  std::string line;  // of what was refused
 
   void note(std::string event, const RequestHead* head = nullptr) {
     events.push_back(std::move(event));
@@ -38,6 +39,7 @@ struct Listener : HttpSession::Events {
   void on_complete() noexcept override { note("complete"); }
   void on_refused(const Refusal& refusal) noexcept override {
     status = refusal.status;
+    line = refusal.line;
     note("refused");
   }
 };
@@ -65,6 +67,7 @@ TEST_CASE("a head that comes whole is told where it lies") {
     CHECK(lies_in(head->raw_path, bytes));
     CHECK(lies_in(head->query, bytes));
     CHECK(lies_in(head->authority, bytes));
+    CHECK(head->bytes == bytes.size());
     REQUIRE(head->headers.size() == 2);
     CHECK(lies_in(head->headers[1].value, bytes));
   };
@@ -73,6 +76,32 @@ TEST_CASE("a head that comes whole is told where it lies") {
   CHECK(session.feed(as_bytes(bytes)) == bytes.size());
 
   CHECK(listener.events == Events{"head", "complete"});
+}
+
+TEST_CASE("of a refused head its first line is told, however the bytes came, and of a body none") {
+  struct Case {
+    std::string_view bytes;
+    std::string_view line;
+  };
+  for (const Case& c : {Case{"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a b HTTP/1.1"},
+                        Case{"\r\nGET / HTTP/1.1\r\nbad\r\n\r\n", "GET / HTTP/1.1"},
+                        Case{"\x16\x03\x01", "\x16\x03\x01"},
+                        Case{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx", ""}}) {
+    for (const size_t step : {c.bytes.size(), size_t{1}}) {
+      Listener listener;
+      HttpSession session(listener, kLimits);
+      for (size_t at = 0; at < c.bytes.size(); at += step) {
+        static_cast<void>(session.feed(as_bytes(c.bytes.substr(at, step))));
+      }
+
+      CAPTURE(std::string(c.bytes));
+      CAPTURE(step);
+      CHECK(session.refused());
+      CHECK(listener.line.empty() == c.line.empty());
+      // Byte by byte it is refused as soon as it can be.
+      CHECK((step == 1 ? c.line.starts_with(listener.line) : c.line == listener.line));
+    }
+  }
 }
 
 TEST_CASE("a body is passed on where it lies, by length and chunked") {

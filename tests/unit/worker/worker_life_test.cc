@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,6 +11,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -79,7 +82,8 @@ WorkerSettings settings() {
 
 // A worker with a listener of its own and one of another's; killed at the end if it still runs.
 struct RunningWorker {
-  RunningWorker() {
+  // Which may be given a file for its access log.
+  explicit RunningWorker(int access_log = -1) {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
     master.reset(ends[0]);
@@ -97,6 +101,7 @@ struct RunningWorker {
     inheritance.listeners = {{.fd = mine.fd.get(), .mine = true, .host = "127.0.0.1", .port = 1},
                              {.fd = another.fd.get(), .mine = false, .host = "127.0.0.1", .port = 2}};
     inheritance.settings = settings();
+    inheritance.access_log = access_log;
     ::_exit(run_worker(std::move(inheritance)));
   }
   ~RunningWorker() {
@@ -104,11 +109,11 @@ struct RunningWorker {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
   }
-  void tell(AttachWord word, uint32_t number = 0) const {
+  void tell(AttachWord word, uint32_t number = 0, std::initializer_list<int> fds = {}) const {
     AttachPacket packet{};
     packet.word = word;
     packet.number = number;
-    REQUIRE(shm::send_packet(master.get(), packet, {}).ok());
+    REQUIRE(shm::send_packet(master.get(), packet, {fds.begin(), fds.size()}).ok());
   }
   [[nodiscard]] int exit_code() {
     int status = -1;
@@ -139,6 +144,49 @@ TEST_CASE("a worker accepts from its own listener when it is told that its arena
   CHECK(answer(early) == "HTTP/1.1 503");
   worker.tell(AttachWord::kQuit);
   CHECK(worker.exit_code() == 0);
+}
+
+// A file without a name, and the lines in it.
+struct Log {
+  Log() {
+    char name[] = "/tmp/sluice-worker-XXXXXX";
+    fd.reset(::mkostemp(name, O_APPEND | O_CLOEXEC));
+    ::unlink(name);
+    REQUIRE(static_cast<bool>(fd));
+  }
+  [[nodiscard]] std::string text() const {
+    std::string all(1 << 16, '\0');
+    const ssize_t got = ::pread(fd.get(), all.data(), all.size(), 0);
+    return all.substr(0, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  }
+  Fd fd;
+};
+
+TEST_CASE("a worker's access log has a line for what was answered, in the file the master last gave") {
+  const Log first, second;
+  RunningWorker worker(first.fd.get());
+  worker.tell(AttachWord::kAttached);
+  CHECK(answer(worker.mine.ask()) == "HTTP/1.1 503");
+  CHECK(answer(worker.mine.ask()) == "HTTP/1.1 503");
+
+  worker.tell(AttachWord::kAccessLog, 0, {second.fd.get()});
+  worker.tell(AttachWord::kAccessLog);  // without a file: nothing changes
+  worker.tell(AttachWord::kQuit);
+  CHECK(worker.exit_code() == 0);
+  const std::string before = first.text();
+  CHECK(std::count(before.begin(), before.end(), '\n') == 2);
+  CHECK(before.find("127.0.0.1 - - [") == 0);
+  CHECK(before.find("] \"GET / HTTP/1.1\" 503 24 \"-\" \"-\" 0.") != std::string::npos);
+  CHECK(second.text().empty());
+
+  RunningWorker next(first.fd.get());
+  next.tell(AttachWord::kAccessLog, 0, {second.fd.get()});
+  next.tell(AttachWord::kAttached);
+  CHECK(answer(next.mine.ask()) == "HTTP/1.1 503");
+  next.tell(AttachWord::kQuit);
+  CHECK(next.exit_code() == 0);
+  CHECK(first.text() == before);
+  CHECK(second.text().ends_with(" 30 http.request - 0 -\n"));  // kRequest has 30 bytes
 }
 
 }  // namespace
