@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "protocol/limits.h"
+#include "worker/shared_frame.h"
 #include "worker/websocket_accept.h"
 
 namespace sluice {
@@ -28,6 +29,7 @@ Result<void> WebSocketConnection::announce(const RequestHead& head, const Handsh
   const Endpoints& ends = connection_.endpoints();
   const RequestSource source{place_.settings.root_path, ends.client_host, ends.client_port,
                              ends.server_host, ends.server_port};
+  if (handshake.deflate) session_.agree(*handshake.deflate);
   const Result<void> sent = feed_->announce(head, source, handshake.subprotocols);
   if (!sent.ok()) {
     feed_.reset();
@@ -39,6 +41,7 @@ Result<void> WebSocketConnection::announce(const RequestHead& head, const Handsh
   if (place_.settings.accept_by_consumer) {  // S2
     undecided_ = std::make_unique<Undecided>();
     undecided_->handshake.accept = handshake.accept;
+    undecided_->handshake.deflate = handshake.deflate;
     undecided_->subprotocols.assign(handshake.subprotocols.begin(), handshake.subprotocols.end());
     undecided_->until_ms = place_.now_ms + ms(place_.settings.hold_timeout + limits::kAcceptTimeout);
   }
@@ -201,12 +204,12 @@ void WebSocketConnection::send(const MessageView& message) noexcept {
   close(valid ? wanted : close_code::kInternalError, reason);
 }
 
-FrameOutcome WebSocketConnection::take_frame(Bytes frame) noexcept {
+FrameOutcome WebSocketConnection::take_frame(SharedFrame& frame) noexcept {
   if (feed_ == nullptr || undecided_ != nullptr || session_.close_sent() || session_.closed()) {
     return FrameOutcome::kClosing;
   }
   if (connection_.output_waiting() > limits::kOutputSoftBytes) return FrameOutcome::kSlow;
-  connection_.write(frame);
+  session_.send(frame);
   return FrameOutcome::kTaken;
 }
 

@@ -9,6 +9,7 @@
 #include "shm/doorbell.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
+#include "worker/deflate_terms.h"
 
 namespace sluice {
 
@@ -33,6 +34,7 @@ struct WorkerSettings {
   uint32_t max_connections;   // per worker
   std::string root_path;      // SCRIPT_NAME
   bool accept_by_consumer = false;
+  DeflateMode deflate = DeflateMode::kOff;  // of WebSockets
   bool raw_forms = false;
 };
 
