@@ -136,14 +136,26 @@ OptionKey size_key(const char* name, Size WorkerSettings::*member, uint64_t leas
           [=](const Options& o) { return quoted(show_size(o.worker.*member)); }};
 }
 
-OptionKey choice_key(const char* name, bool WorkerSettings::*member, const char* off,
-                     const char* on, const char* help) {
-  return {name, fmt::format("{}|{}", off, on), help,
-          [=](Options& o, Values v) {
-            if (v[0] != off && v[0] != on) must_be(fmt::format("{} or {}", off, on));
-            o.worker.*member = v[0] == on;
-          },
-          [=](const Options& o) { return quoted(o.worker.*member ? on : off); }};
+template <class Value>
+struct Choice {
+  const char* word;
+  Value value;
+};
+
+template <class Value>
+OptionKey choice_key(const char* name, Value WorkerSettings::*member,
+                     std::vector<Choice<Value>> choices, const char* help) {
+  std::vector<std::string> words;
+  for (const Choice<Value>& choice : choices) words.emplace_back(choice.word);
+  const auto set = [=](Options& o, Values v) {
+    const auto chosen = std::ranges::find(choices, v[0], &Choice<Value>::word);
+    if (chosen == choices.end()) must_be(fmt::format("{}", fmt::join(words, " or ")));
+    o.worker.*member = chosen->value;
+  };
+  const auto show = [=](const Options& o) {
+    return quoted(std::ranges::find(choices, o.worker.*member, &Choice<Value>::value)->word);
+  };
+  return {name, fmt::format("{}", fmt::join(words, "|")), help, set, show};
 }
 
 OptionKey listen_key() {
@@ -404,13 +416,21 @@ std::vector<OptionKey> make_table() {
       "proxy-protocol", &W::proxy_protocol,
       "who has to begin a connection with a PROXY header, version 1 or 2; a list as above"));
   table.push_back(server_header_key());
-  table.push_back(choice_key("forms", &W::raw_forms, "parsed", "raw",
-                             "whether POST and FILES are filled from a form's body"));
-  table.push_back(choice_key("accept", &W::accept_by_consumer, "gateway", "consumer",
-                             "who accepts a WebSocket"));
+  table.push_back(choice_key<bool>("forms", &W::raw_forms, {{"parsed", false}, {"raw", true}},
+                                   "whether POST and FILES are filled from a form's body"));
+  table.push_back(choice_key<bool>("accept", &W::accept_by_consumer,
+                                   {{"gateway", false}, {"consumer", true}},
+                                   "who accepts a WebSocket"));
+  table.push_back(choice_key<DeflateMode>(
+      "deflate", &W::deflate,
+      {{"off", DeflateMode::kOff}, {"shared", DeflateMode::kShared}, {"own", DeflateMode::kOwn}},
+      "permessage-deflate for WebSockets that offer it: shared (also: --deflate alone) keeps no context from "
+      "message to message, own keeps some 300 KiB for each WebSocket"));
+  table.back().implied = "shared";
   table.push_back(access_log_key());
-  table.push_back(choice_key("access-log-format", &W::access_log_json, "combined", "json",
-                             "its lines: as nginx and Apache write them, or a JSON object each"));
+  table.push_back(choice_key<bool>("access-log-format", &W::access_log_json,
+                                   {{"combined", false}, {"json", true}},
+                                   "its lines: as nginx and Apache write them, or a JSON object each"));
   table.push_back(drop_share_key());
   table.push_back(count_key("drop-seed", &Options::drop_seed, 0, UINT32_MAX,
                             "which of them: the same again for the same number"));

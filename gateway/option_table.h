@@ -21,6 +21,7 @@ struct OptionKey {
   // As it stands in a configuration file.
   std::function<std::string(const Options&)> show;
   bool repeatable = false;
+  std::string implied = {};  // the value of an option given without one; empty: it needs one
 };
 
 [[nodiscard]] const std::vector<OptionKey>& option_table();

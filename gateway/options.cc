@@ -142,7 +142,7 @@ Source read_arguments(int argc, const char* const* argv, Switches& switches, std
     app.add_option("--" + key.name, texts[key.name],
                    key.name == "workers" ? key.help : fmt::format("{} [{}]", key.help, shown))
         ->type_name(key.unit)
-        ->expected(1)
+        ->expected(key.implied.empty() ? 1 : 0, 1)
         ->allow_extra_args(false)
         ->multi_option_policy(key.repeatable ? CLI::MultiOptionPolicy::TakeAll
                                              : CLI::MultiOptionPolicy::Throw);
@@ -158,8 +158,13 @@ Source read_arguments(int argc, const char* const* argv, Switches& switches, std
     throw OptionError(error.what());
   }
   if (asked_help) help = app.help();
-  for (auto& [name, values] : texts) {
-    if (!values.empty()) source.values[name] = std::move(values);
+  for (const OptionKey& key : option_table()) {
+    std::vector<std::string>& values = texts[key.name];
+    if (!key.implied.empty() && app.count("--" + key.name) > 0 &&
+        (values.empty() || values.front().empty())) {
+      values = {key.implied};
+    }
+    if (!values.empty()) source.values[key.name] = std::move(values);
   }
   return source;
 }

@@ -154,8 +154,11 @@ inline constexpr size_t kGroupsPerConnection = 256;
 
 // One message, its fragments together. Beyond: close with 1009.
 inline constexpr size_t kWebSocketMessageBytes = 1 * kMiB;
-// Fragments of one message: one-byte fragments cost 70 bytes each. Beyond: close with 1009.
-inline constexpr uint32_t kWebSocketFragments = 1024;
+// Fragments of one message; they are put together as they come and cost nothing after that. Beyond:
+// close with 1009.
+inline constexpr uint32_t kWebSocketFragments = 65536;
+// A message shorter than this is sent as it is: deflated alone it would hardly be shorter.
+inline constexpr size_t kDeflateLeastBytes = 256;
 // Frame readers, with their message buffers, that a worker keeps for the next unfinished message;
 // as many as are seldom unfinished at once. Beyond: freed, and made again when needed.
 inline constexpr size_t kSpareFrameReaders = 16;

@@ -12,6 +12,8 @@
 
 namespace sluice {
 
+class SharedFrame;
+
 // What became of a group's message at one of its members.
 enum class FrameOutcome : uint8_t {
   kTaken,    // on its way to the client
@@ -36,9 +38,9 @@ class Conversation {
   // The slot was marked ready; its replies follow.
   virtual void on_ready() noexcept = 0;
   virtual void on_reply(const shm::Delivery& reply) noexcept = 0;
-  // A whole frame of a group's message; bytes may die on return. Only WebSockets are members.
+  // A group's message. Only WebSockets are members.
   [[nodiscard]] virtual bool takes_frames() const noexcept { return false; }
-  [[nodiscard]] virtual FrameOutcome take_frame(Bytes) noexcept { return FrameOutcome::kClosing; }
+  [[nodiscard]] virtual FrameOutcome take_frame(SharedFrame&) noexcept { return FrameOutcome::kClosing; }
   // A message of ours came back: its taker died with it in hand, or never read it.
   virtual void on_returned(shm::Delivery& returned) noexcept = 0;
   // Processes died: Header::deaths is `deaths` now.

@@ -2,7 +2,6 @@
 #include "worker/group_messages.h"
 
 #include <algorithm>
-#include <array>
 
 #include "protocol/group.h"
 #include "protocol/limits.h"
@@ -141,13 +140,7 @@ bool GroupMessages::write_frame(Bytes bytes) noexcept {
     place_.counters.add(Counter::kOversizedAnswers);
     return false;
   }
-  const bool binary = message->boolean("binary", content->type() == Type::kBytes);
-  std::array<std::byte, 10> header{};
-  const size_t header_bytes = write_frame_header(whole->size(), binary, header);
-  frame_.assign(header.begin(), header.begin() + static_cast<std::ptrdiff_t>(header_bytes));
-  frame_.insert(frame_.end(), whole->begin(), whole->end());
-  // Of the copy: its writer may change what it shared.
-  if (!binary && !valid_utf8(as_text(Bytes(frame_).subspan(header_bytes)))) {
+  if (!frame_.assign(*whole, message->boolean("binary", content->type() == Type::kBytes))) {
     place_.counters.add(Counter::kMalformedAnswers);
     return false;
   }
@@ -165,7 +158,7 @@ void GroupMessages::go_on() noexcept {
   if (busy()) return;
   members_.clear();
   next_ = 0;
-  if (frame_.capacity() > limits::kSpareMessageBytes) frame_ = {};
+  frame_.forget_large();
 }
 
 void GroupMessages::send_to_next() noexcept {
@@ -176,7 +169,7 @@ void GroupMessages::send_to_next() noexcept {
       connection->address(0).generation != member.generation) {
     return;  // left meanwhile
   }
-  bytes_left_ -= std::min(bytes_left_, frame_.size());
+  bytes_left_ -= std::min(bytes_left_, frame_.plain().size());
   const Connection::Turn turn(*connection);
   switch (connection->conversation().take_frame(frame_)) {
     case FrameOutcome::kTaken: place_.counters.add(Counter::kGroupFrames); break;

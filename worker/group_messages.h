@@ -2,7 +2,8 @@
 // group.add, group.discard, group.list, group.send and group.flush of its inbox.
 //
 // B1  A message to a group is copied out of shared memory once, as the one frame that every member
-//     gets, and its payload let go of at once: slow members pin nothing.
+//     gets, and its payload let go of at once: slow members pin nothing. It is deflated at most once
+//     for each form that members negotiated.
 // B2  A turn serves so many members and bytes. What is unfinished goes on in the next turn, and holds
 //     back the inbox behind it, not sockets or replies: so each member gets the messages in order, and
 //     what was added before or discarded after counts as it was sent.
@@ -16,6 +17,7 @@
 
 #include "worker/connection.h"
 #include "worker/groups.h"
+#include "worker/shared_frame.h"
 #include "worker/workplace.h"
 
 namespace sluice {
@@ -52,7 +54,7 @@ class GroupMessages {
   Work work_ = Work::kSend;
   std::vector<Groups::Member> members_;  // of the group, when it was asked or sent to
   size_t next_ = 0;                      // in members_
-  std::vector<std::byte> frame_;
+  SharedFrame frame_;
   std::string group_;
   Asker asker_;
   size_t members_left_ = 0;  // of this turn

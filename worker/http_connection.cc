@@ -108,7 +108,7 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
 }
 
 bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange) noexcept {
-  const HandshakeVerdict verdict = check_handshake(head);
+  const HandshakeVerdict verdict = check_handshake(head, place_.settings.deflate);
   if (!verdict.handshake) {
     place_.counters.add(Counter::kRefusedHandshakes);
     exchange.to.keep_alive = false;

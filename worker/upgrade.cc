@@ -69,7 +69,7 @@ std::optional<std::vector<std::string_view>> offered_subprotocols(const RequestH
 
 }  // namespace
 
-HandshakeVerdict check_handshake(const RequestHead& head) {
+HandshakeVerdict check_handshake(const RequestHead& head, DeflateMode deflate) {
   if (head.method != "GET") {
     return refuse(405, "a WebSocket handshake is a GET", "Allow: GET\r\n");
   }
@@ -86,8 +86,12 @@ HandshakeVerdict check_handshake(const RequestHead& head) {
   if (head.has_body()) return refuse(400, "a WebSocket handshake has no body");
   auto subprotocols = offered_subprotocols(head);
   if (!subprotocols) return refuse(400, "no valid Sec-WebSocket-Protocol");
+  const DeflateVerdict extensions = choose_deflate(head, deflate);
+  if (!extensions.valid) return refuse(400, "no valid Sec-WebSocket-Extensions");
 
-  Handshake handshake{.accept = handshake_accept(*key), .subprotocols = std::move(*subprotocols)};
+  Handshake handshake{.accept = handshake_accept(*key),
+                      .subprotocols = std::move(*subprotocols),
+                      .deflate = extensions.terms};
   return {.status = 101, .reason = {}, .extra = {}, .handshake = std::move(handshake)};
 }
 
@@ -105,6 +109,7 @@ void write_switching(const Handshake& handshake, std::string_view subprotocol,
     out += subprotocol;
     out += "\r\n";
   }
+  if (handshake.deflate) append_deflate_line(*handshake.deflate, out);
   out += extra;
   out += "\r\n";
 }

@@ -2,7 +2,7 @@
 // section 4.2).
 //
 // Where servers differ this is the strict side: one key, one version, sub-protocols that are tokens
-// and differ, no body. Extensions are not negotiated; an offer of one is no error.
+// and differ, no body. Of extensions permessage-deflate alone is known (worker/deflate_terms.h).
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/deflate_terms.h"
 #include "worker/http_session.h"
 
 namespace sluice {
@@ -17,6 +18,7 @@ namespace sluice {
 struct Handshake {
   std::string accept;                          // Sec-WebSocket-Accept, 28 characters
   std::vector<std::string_view> subprotocols;  // offered, in order; views into the head
+  std::optional<DeflateTerms> deflate;         // agreed
 };
 
 struct HandshakeVerdict {
@@ -27,8 +29,8 @@ struct HandshakeVerdict {
 };
 
 // Checks method, version, Host, Upgrade and Connection as token lists, key (16 bytes in base64),
-// version 13, sub-protocol tokens, no body.
-[[nodiscard]] HandshakeVerdict check_handshake(const RequestHead& head);
+// version 13, sub-protocol tokens, extensions, no body.
+[[nodiscard]] HandshakeVerdict check_handshake(const RequestHead& head, DeflateMode deflate);
 
 // Appends the 101 answer. `subprotocol` empty, or not a token: no such line. `extra` is whole
 // header lines, already checked.

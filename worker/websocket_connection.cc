@@ -6,6 +6,7 @@
 #include "protocol/limits.h"
 #include "protocol/websocket.h"
 #include "worker/request_source.h"
+#include "worker/shared_frame.h"
 #include "worker/websocket_accept.h"
 
 namespace sluice {
@@ -28,6 +29,7 @@ WebSocketConnection::~WebSocketConnection() { place_.retries.remove(*this); }
 
 Result<void> WebSocketConnection::announce(const RequestHead& head, const Handshake& handshake) {
   const RequestSource source = source_of(place_, connection_.endpoints(), head);
+  if (handshake.deflate) session_.agree(*handshake.deflate);
   const Result<void> sent = feed_->announce(head, source, handshake.subprotocols);
   if (!sent.ok()) {
     feed_.reset();
@@ -39,6 +41,7 @@ Result<void> WebSocketConnection::announce(const RequestHead& head, const Handsh
   if (place_.settings.accept_by_consumer) {  // S2
     undecided_ = std::make_unique<Undecided>();
     undecided_->handshake.accept = handshake.accept;
+    undecided_->handshake.deflate = handshake.deflate;
     undecided_->subprotocols.assign(handshake.subprotocols.begin(), handshake.subprotocols.end());
     undecided_->until_ms = place_.now_ms + ms(place_.settings.hold_timeout + limits::kAcceptTimeout);
   }
@@ -210,12 +213,12 @@ void WebSocketConnection::send(const MessageView& message) noexcept {
   close(valid ? wanted : close_code::kInternalError, reason);
 }
 
-FrameOutcome WebSocketConnection::take_frame(Bytes frame) noexcept {
+FrameOutcome WebSocketConnection::take_frame(SharedFrame& frame) noexcept {
   if (feed_ == nullptr || undecided_ != nullptr || session_.close_sent() || session_.closed()) {
     return FrameOutcome::kClosing;
   }
   if (connection_.output_waiting() > limits::kOutputSoftBytes) return FrameOutcome::kSlow;
-  on_output(frame);
+  session_.send(frame);
   return FrameOutcome::kTaken;
 }
 

@@ -39,7 +39,7 @@ class WebSocketConnection final : public Conversation,
   void on_ready() noexcept override;
   void on_reply(const shm::Delivery& reply) noexcept override;
   [[nodiscard]] bool takes_frames() const noexcept override { return feed_ != nullptr; }
-  [[nodiscard]] FrameOutcome take_frame(Bytes frame) noexcept override;
+  [[nodiscard]] FrameOutcome take_frame(SharedFrame& frame) noexcept override;
   void on_returned(shm::Delivery& returned) noexcept override;
   void on_deaths(uint64_t deaths) noexcept override;
   void on_stuck() noexcept override;

@@ -8,52 +8,31 @@
 #include <vector>
 
 #include "protocol/limits.h"
+#include "worker/deflate.h"
 #include "worker/frame_reader.h"
+#include "worker/frame_writer.h"
+#include "worker/shared_frame.h"
 #include "worker/utf8_stream.h"
 
 namespace sluice {
 namespace {
 
-enum Opcode : uint8_t {
-  kContinuation = 0x0,
-  kText = 0x1,
-  kBinary = 0x2,
-  kClose = 0x8,
-  kPing = 0x9,
-  kPong = 0xa,
-};
 constexpr uint8_t kControlBit = 0x8;
-constexpr auto kFin = std::byte{0x80};
-
-constexpr size_t kHeaderBytes = 10;    // the longest without a mask
+constexpr uint8_t kRsv1 = 0x4;         // as FramePiece has it: this message is deflated
 constexpr size_t kControlBytes = 125;  // payload of a control frame, RFC 6455 section 5.5
 
-size_t write_header(Opcode opcode, size_t size, std::span<std::byte, kHeaderBytes> out) noexcept {
-  out[0] = kFin | std::byte{opcode};
-  size_t length_bytes = 0;
-  if (size < 126) {
-    out[1] = static_cast<std::byte>(size);
-  } else if (size < 65536) {
-    out[1] = std::byte{126};
-    length_bytes = 2;
-  } else {
-    out[1] = std::byte{127};
-    length_bytes = 8;
-  }
-  for (size_t i = 0; i < length_bytes; ++i) {
-    out[2 + i] =
-        static_cast<std::byte>(static_cast<uint64_t>(size) >> (8 * (length_bytes - 1 - i)));
-  }
-  return 2 + length_bytes;
+constexpr bool is(const FramePiece& piece, Opcode opcode) noexcept {
+  return piece.opcode == static_cast<uint8_t>(opcode);
 }
 
 // The whole frame in one piece where copying the payload costs less than a second call.
-void write_frame(WebSocketSession::Events& events, Opcode opcode, Bytes payload) noexcept {
+void write_frame(WebSocketSession::Events& events, Opcode opcode, Bytes payload,
+                 bool deflated = false) noexcept {
   constexpr size_t kJoined = 1024;
   static_assert(kJoined >= kControlBytes, "control frames are one piece");
-  std::array<std::byte, kHeaderBytes + kJoined> frame;
-  const size_t header =
-      write_header(opcode, payload.size(), std::span(frame).first<kHeaderBytes>());
+  std::array<std::byte, kFrameHeaderBytes + kJoined> frame;
+  const size_t header = write_frame_header(opcode, deflated, payload.size(),
+                                           std::span(frame).first<kFrameHeaderBytes>());
   if (payload.size() > kJoined) {
     events.on_output(Bytes(frame).first(header));
     events.on_output(payload);
@@ -81,6 +60,9 @@ struct WebSocketSession::Inbound {
   std::vector<std::byte> message;  // the fragments, or pieces of a frame, so far
   bool message_open = false;       // a first fragment came, the last did not
   bool binary = false;
+  bool deflated = false;
+  size_t deflated_bytes = 0;           // of its frames begun
+  std::unique_ptr<Inflater> inflater;  // made when first needed; for messages without a context
   size_t fragments = 0;
   Utf8Stream utf8;
   std::array<std::byte, kControlBytes> control;  // a control frame's payload so far
@@ -95,6 +77,7 @@ struct WebSocketSession::Inbound {
     message.clear();
     message_open = false;
     fragments = 0;
+    deflated_bytes = 0;
     utf8.reset();
   }
 
@@ -120,8 +103,15 @@ struct WebSocketSession::Inbound {
     if (spares().size() >= limits::kSpareFrameReaders) return;
     if (inbound->message.capacity() > limits::kSpareMessageBytes) inbound->message = {};
     inbound->kept = {};
+    if (inbound->inflater != nullptr) inbound->inflater->reset();  // broken off, perhaps
     spares().push_back(std::move(inbound));
   }
+};
+
+// Some 300 KiB, so each half is made when it is first needed.
+struct WebSocketSession::Contexts {
+  std::unique_ptr<Deflater> deflater;
+  std::unique_ptr<Inflater> inflater;
 };
 
 WebSocketSession::WebSocketSession(Events& events, const WebSocketLimits& limits) noexcept
@@ -194,17 +184,19 @@ void WebSocketSession::take(const FramePiece& piece) noexcept {
 
 // Judges a frame by its header; false if it failed the connection.
 bool WebSocketSession::frame_allowed(const FramePiece& piece) noexcept {
+  const bool begins = is(piece, Opcode::kText) || is(piece, Opcode::kBinary);  // a message
+  const bool control =
+      is(piece, Opcode::kClose) || is(piece, Opcode::kPing) || is(piece, Opcode::kPong);
   std::string_view wrong;
   if (!piece.masked) {
     wrong = "frame not masked";
-  } else if (piece.reserved != 0) {
+  } else if (piece.reserved != 0 && !(piece.reserved == kRsv1 && deflate_ && begins)) {
     wrong = "reserved bits set";
-  } else if (piece.opcode > kPong || (piece.opcode > kBinary && piece.opcode < kClose)) {
+  } else if (!begins && !is(piece, Opcode::kContinuation) && !control) {
     wrong = "unknown opcode";
-  } else if (piece.opcode == kContinuation && !inbound_->message_open && !close_sent_) {
+  } else if (is(piece, Opcode::kContinuation) && !inbound_->message_open && !close_sent_) {
     wrong = "continuation of nothing";
-  } else if ((piece.opcode == kText || piece.opcode == kBinary) && inbound_->message_open &&
-             !close_sent_) {
+  } else if (begins && inbound_->message_open && !close_sent_) {
     wrong = "message inside a message";
   }
   if (wrong.empty()) return true;
@@ -212,29 +204,77 @@ bool WebSocketSession::frame_allowed(const FramePiece& piece) noexcept {
   return false;
 }
 
+// False if its frame failed the connection.
+bool WebSocketSession::begin_frame(const FramePiece& piece) noexcept {
+  Inbound& in = *inbound_;
+  if (!in.message_open) {
+    in.binary = is(piece, Opcode::kBinary);
+    in.deflated = piece.reserved == kRsv1;
+  }
+  in.message_open = true;
+  if (++in.fragments > limits_.fragments) {
+    fail(close_code::kTooLarge, "too many fragments");
+    return false;
+  }
+  // Deflated, a message is longer than it was by little, however its sender cut it.
+  const size_t room = in.deflated ? 2 * limits_.message_bytes + limits::kKiB - in.deflated_bytes
+                                  : limits_.message_bytes - in.message.size();
+  if (piece.frame_bytes > room) {
+    fail(close_code::kTooLarge, "message too large");
+    return false;
+  }
+  if (in.deflated) in.deflated_bytes += static_cast<size_t>(piece.frame_bytes);
+  return true;
+}
+
 void WebSocketSession::take_content(const FramePiece& piece) noexcept {
   Inbound& in = *inbound_;
-  if (piece.first) {
-    if (!in.message_open) in.binary = piece.opcode == kBinary;
-    in.message_open = true;
-    if (++in.fragments > limits_.fragments)
-      return fail(close_code::kTooLarge, "too many fragments");
-    if (piece.frame_bytes > limits_.message_bytes - in.message.size()) {
-      return fail(close_code::kTooLarge, "message too large");
-    }
-  }
+  if (piece.first && !begin_frame(piece)) return;
   const bool complete = piece.last && piece.fin;
-  if (!in.binary && (!in.utf8.feed(piece.bytes) || (complete && !in.utf8.complete()))) {
-    return fail(close_code::kNotUtf8, "text is not UTF-8");
+  const size_t before = in.message.size();
+  if (in.deflated && !take_deflated(piece, complete)) return;
+  const Bytes content = in.deflated ? Bytes(in.message).subspan(before) : piece.bytes;
+  if (!in.binary && (!in.utf8.feed(content) || (complete && !in.utf8.complete()))) {
+    return fail(close_code::kInvalidPayload, "text is not UTF-8");
   }
-  if (complete && in.message.empty()) {  // all of it lies in the reader: no copy
+  if (complete && before == 0 && !in.deflated) {  // all of it lies in the reader: no copy
     in.finish_message();
     return events_.on_message(piece.bytes, in.binary);
   }
-  in.message.insert(in.message.end(), piece.bytes.begin(), piece.bytes.end());
+  if (!in.deflated) in.message.insert(in.message.end(), piece.bytes.begin(), piece.bytes.end());
   if (!complete) return;
   events_.on_message(in.message, in.binary);
   in.finish_message();
+}
+
+// Appends what the piece holds to the message; false if that failed the connection.
+bool WebSocketSession::take_deflated(const FramePiece& piece, bool complete) noexcept {
+  Inbound& in = *inbound_;
+  Inflater& inflater = this->inflater();
+  Inflater::Outcome outcome = inflater.inflate(piece.bytes, in.message, limits_.message_bytes);
+  if (complete && outcome == Inflater::Outcome::kGood) {
+    outcome = inflater.finish(in.message, limits_.message_bytes);
+    if (!deflate_->client_keeps_context) inflater.reset();
+  }
+  switch (outcome) {
+    case Inflater::Outcome::kGood:
+      return true;
+    case Inflater::Outcome::kBroken:
+      fail(close_code::kInvalidPayload, "malformed deflated message");
+      return false;
+    case Inflater::Outcome::kTooLarge:
+      fail(close_code::kTooLarge, "message too large");
+      return false;
+  }
+  return false;
+}
+
+Inflater& WebSocketSession::inflater() {
+  if (deflate_->client_keeps_context && contexts_ == nullptr) contexts_ = std::make_unique<Contexts>();
+  std::unique_ptr<Inflater>& one =
+      deflate_->client_keeps_context ? contexts_->inflater : inbound_->inflater;
+  if (one == nullptr) one = std::make_unique<Inflater>();
+  return *one;
 }
 
 void WebSocketSession::take_control(const FramePiece& piece) noexcept {
@@ -247,10 +287,10 @@ void WebSocketSession::take_control(const FramePiece& piece) noexcept {
   if (!piece.last) return;
 
   const Bytes payload = Bytes(in.control).first(in.control_size);
-  if (piece.opcode == kClose) return client_closes(payload);
-  if (piece.opcode == kPing && !close_sent_) {
+  if (is(piece, Opcode::kClose)) return client_closes(payload);
+  if (is(piece, Opcode::kPing) && !close_sent_) {
     pong_bytes_ += 2 + payload.size();
-    write_frame(events_, kPong, payload);
+    write_frame(events_, Opcode::kPong, payload);
   }
 }
 
@@ -265,19 +305,40 @@ void WebSocketSession::client_closes(Bytes payload) noexcept {
                                           std::to_integer<unsigned>(payload[1]));
   const std::string_view reason = as_text(payload.subspan(2));
   if (!valid_close_code(code)) return fail(close_code::kProtocolError, "invalid close code");
-  if (!valid_utf8(reason)) return fail(close_code::kNotUtf8, "close reason is not UTF-8");
+  if (!valid_utf8(reason)) return fail(close_code::kInvalidPayload, "close reason is not UTF-8");
   send_close(payload.first(2));
   end(code, reason);
 }
 
 void WebSocketSession::send(Bytes content, bool binary) noexcept {
   if (close_sent_ || closed_) return;
-  write_frame(events_, binary ? kBinary : kText, content);
+  const Opcode opcode = binary ? Opcode::kBinary : Opcode::kText;
+  if (!deflate_ || content.size() < limits::kDeflateLeastBytes) {
+    return write_frame(events_, opcode, content);
+  }
+  if (!deflate_->server_keeps_context) {
+    const Bytes alone = Deflater::deflate_alone(content, deflate_->server_window_bits);
+    const bool shorter = alone.size() < content.size();
+    return write_frame(events_, opcode, shorter ? alone : content, shorter);
+  }
+  // What went into the context has to go out, shorter or not.
+  if (contexts_ == nullptr) contexts_ = std::make_unique<Contexts>();
+  if (contexts_->deflater == nullptr) {
+    contexts_->deflater = std::make_unique<Deflater>(deflate_->server_window_bits);
+  }
+  write_frame(events_, opcode, contexts_->deflater->deflate(content), true);
+}
+
+void WebSocketSession::send(SharedFrame& frame) noexcept {
+  if (close_sent_ || closed_) return;
+  if (!deflate_) return events_.on_output(frame.plain());
+  if (deflate_->server_keeps_context) return send(frame.content(), frame.binary());
+  events_.on_output(frame.deflated(deflate_->server_window_bits));
 }
 
 void WebSocketSession::ping() noexcept {
   if (close_sent_ || closed_) return;
-  write_frame(events_, kPing, {});
+  write_frame(events_, Opcode::kPing, {});
 }
 
 void WebSocketSession::close(uint16_t code, std::string_view reason) noexcept {
@@ -294,7 +355,7 @@ void WebSocketSession::close(uint16_t code, std::string_view reason) noexcept {
 void WebSocketSession::send_close(Bytes payload) noexcept {
   if (close_sent_ || closed_) return;
   close_sent_ = true;
-  write_frame(events_, kClose, payload);
+  write_frame(events_, Opcode::kClose, payload);
 }
 
 void WebSocketSession::fail(uint16_t code, std::string_view reason) noexcept {
@@ -318,11 +379,6 @@ size_t WebSocketSession::buffered() const noexcept {
 bool valid_close_code(uint16_t code) noexcept {
   if (code >= 3000 && code <= 4999) return true;
   return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
-}
-
-size_t write_frame_header(size_t content_bytes, bool binary,
-                          std::span<std::byte, 10> out) noexcept {
-  return write_header(binary ? kBinary : kText, content_bytes, out);
 }
 
 }  // namespace sluice

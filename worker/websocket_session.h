@@ -1,4 +1,5 @@
-// worker/websocket_session.h -- RFC 6455 over wslay: bytes in, whole messages out; frames written.
+// worker/websocket_session.h -- RFC 6455 over wslay, and RFC 7692: bytes in, whole messages out; frames
+// written.
 // Knows no socket, clock or consumer.
 //
 // W1  on_message is called once per whole message, in order; text is valid UTF-8 (checked as bytes
@@ -6,23 +7,27 @@
 // W2  Every way to end sends at most one close frame, and nothing after it; close() is allowed at
 //     any time, many times.
 // W3  What the session does depends on the bytes alone, not on how they were split over feed().
-// W4  Between messages it holds no buffer: an idle connection costs this object and no more.
+// W4  Between messages it holds no buffer: an idle connection costs this object and no more, but for
+//     the contexts it keeps where --deflate own was asked for.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string_view>
 
 #include "protocol/codec.h"
+#include "worker/deflate_terms.h"
 
 namespace sluice {
 
+class Inflater;
+class SharedFrame;
 struct FramePiece;
 
 struct WebSocketLimits {
-  size_t message_bytes;    // beyond: 1009
+  size_t message_bytes;    // inflated; beyond: 1009
   size_t fragments;        // of one message; beyond: 1009
   size_t control_backlog;  // bytes of pongs waiting for the socket before reading should stop
 };
@@ -33,7 +38,7 @@ inline constexpr uint16_t kNormal = 1000;
 inline constexpr uint16_t kGoingAway = 1001;
 inline constexpr uint16_t kProtocolError = 1002;
 inline constexpr uint16_t kNone = 1005;  // never sent: the close frame had no code
-inline constexpr uint16_t kNotUtf8 = 1007;
+inline constexpr uint16_t kInvalidPayload = 1007;  // text that is not UTF-8, say
 inline constexpr uint16_t kTooLarge = 1009;
 inline constexpr uint16_t kInternalError = 1011;
 inline constexpr uint16_t kServiceRestart = 1012;  // IANA: come again, elsewhere or here
@@ -64,6 +69,9 @@ class WebSocketSession {
   WebSocketSession(const WebSocketSession&) = delete;
   WebSocketSession& operator=(const WebSocketSession&) = delete;
 
+  // What the handshake settled, before anything else is called.
+  void agree(const DeflateTerms& terms) noexcept { deflate_ = terms; }
+
   // While paused, what is fed is kept unparsed: stop reading the socket.
   void feed(Bytes bytes) noexcept;
   // No on_message until resume(). Pings and the client's close wait, too: they keep their place.
@@ -71,8 +79,11 @@ class WebSocketSession {
   void resume() noexcept;  // parses what was kept; may call events
   [[nodiscard]] bool paused() const noexcept { return paused_; }
 
-  // One whole message, unmasked, as one frame. Dropped once a close was sent or received.
+  // One whole message, unmasked, as one frame; deflated where that was agreed and is worth it. Dropped
+  // once a close was sent or received.
   void send(Bytes content, bool binary) noexcept;
+  // The same, of a message that others get, too: in the form they share, where there is one.
+  void send(SharedFrame& frame) noexcept;
   void ping() noexcept;
   // Starts the closing handshake; messages after it, in and out, are dropped, and the client's
   // close ends it (resume() first where paused). 1005 sends no code; a code that may not stand in a
@@ -92,12 +103,16 @@ class WebSocketSession {
   void drained() noexcept { pong_bytes_ = 0; }  // the socket took all output
 
  private:
-  struct Inbound;  // the buffers of an unfinished frame or message, and of kept input
+  struct Inbound;   // the buffers of an unfinished frame or message, and of kept input
+  struct Contexts;  // kept from one message to the next
 
   void parse() noexcept;
   void take(const FramePiece& piece) noexcept;
   [[nodiscard]] bool frame_allowed(const FramePiece& piece) noexcept;
   void take_content(const FramePiece& piece) noexcept;
+  [[nodiscard]] bool begin_frame(const FramePiece& piece) noexcept;
+  [[nodiscard]] bool take_deflated(const FramePiece& piece, bool complete) noexcept;
+  [[nodiscard]] Inflater& inflater();
   void take_control(const FramePiece& piece) noexcept;
   void client_closes(Bytes payload) noexcept;
   void send_close(Bytes payload) noexcept;
@@ -106,7 +121,9 @@ class WebSocketSession {
 
   Events& events_;
   const WebSocketLimits& limits_;
-  std::unique_ptr<Inbound> inbound_;  // null between messages (W4)
+  std::unique_ptr<Inbound> inbound_;    // null between messages (W4)
+  std::unique_ptr<Contexts> contexts_;  // null where none is kept
+  std::optional<DeflateTerms> deflate_;
   size_t pong_bytes_ = 0;
   bool parsing_ = false;  // parse() is running, below us on the stack
   bool paused_ = false;
@@ -117,10 +134,5 @@ class WebSocketSession {
 
 // Whether a close frame may carry this code (RFC 6455 section 7.4, and the codes registered since).
 [[nodiscard]] bool valid_close_code(uint16_t code) noexcept;
-
-// The 2 to 10 bytes before a server's unmasked frame. Gives the size. For who writes the payload
-// himself: only while close_sent() is false.
-[[nodiscard]] size_t write_frame_header(size_t content_bytes, bool binary,
-                                        std::span<std::byte, 10> out) noexcept;
 
 }  // namespace sluice

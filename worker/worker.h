@@ -9,6 +9,7 @@
 #include "shm/doorbell.h"
 #include "shm/process_table.h"
 #include "shm/segment.h"
+#include "worker/deflate_terms.h"
 #include "worker/networks.h"
 
 namespace sluice {
@@ -39,6 +40,7 @@ struct WorkerSettings {
   Networks trusted_proxies;   // whose X-Forwarded-For and the like are believed
   Networks proxy_protocol;    // who begins a connection with a PROXY header
   bool accept_by_consumer = false;
+  DeflateMode deflate = DeflateMode::kOff;  // of WebSockets
   bool raw_forms = false;
   bool access_log_json = false;
 };

@@ -72,13 +72,20 @@ class WebSocket:
         """(opcode, fin, payload) of the next frame; a server's frame is never masked."""
         first, second = self.client.read_exactly(2)
         assert not second & 0x80, "a masked frame from the server"
-        assert not first & 0x70, "a reserved bit set by the server"
+        assert not first & 0x30, "a reserved bit set by the server"
         length = second & 0x7F
         if length == 126:
             (length,) = struct.unpack(">H", self.client.read_exactly(2))
         elif length == 127:
             (length,) = struct.unpack(">Q", self.client.read_exactly(8))
-        return first & 0x0F, bool(first & 0x80), self.client.read_exactly(length)
+        payload = self.client.read_exactly(length)
+        if first & 0x40:
+            payload = self.inflate(first & 0x0F, payload)
+        return first & 0x0F, bool(first & 0x80), payload
+
+    def inflate(self, _opcode, _payload):
+        """What a payload with RSV1 set holds; plain WebSockets get none."""
+        raise AssertionError("a reserved bit set by the server")
 
     def read_message(self):
         """The next message: str or bytes; or ("close", code, reason). Answers pings on the way."""

@@ -51,7 +51,10 @@ RequestHead head_with(const Fields& fields) {
   return head;
 }
 
-int status_of(const Fields& fields) { return check_handshake(head_with(fields)).status; }
+HandshakeVerdict verdict_on(const RequestHead& head, DeflateMode mode = DeflateMode::kShared) {
+  return check_handshake(head, mode);
+}
+int status_of(const Fields& fields) { return verdict_on(head_with(fields)).status; }
 
 TEST_CASE("the digest is SHA-1 in base64") {
   CHECK(sha1_base64("abc") == "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");
@@ -62,7 +65,7 @@ TEST_CASE("the digest is SHA-1 in base64") {
 }
 
 TEST_CASE("the handshake of RFC 6455 is accepted") {
-  const HandshakeVerdict verdict = check_handshake(head_with(kPlain));
+  const HandshakeVerdict verdict = verdict_on(head_with(kPlain));
 
   CHECK(verdict.status == 101);
   REQUIRE(verdict.handshake);
@@ -169,7 +172,7 @@ TEST_CASE("another version, or none, is told which one we speak") {
        {with(kPlain, "Sec-WebSocket-Version", "8"), with(kPlain, "Sec-WebSocket-Version", "013"),
         with(kPlain, "Sec-WebSocket-Version", "13, 8"), without(kPlain, "Sec-WebSocket-Version"),
         twice(kPlain, "Sec-WebSocket-Version", "13")}) {
-    const HandshakeVerdict verdict = check_handshake(head_with(fields));
+    const HandshakeVerdict verdict = verdict_on(head_with(fields));
 
     CHECK(verdict.status == 426);
     CHECK(verdict.extra.find("Sec-WebSocket-Version: 13\r\n") != std::string_view::npos);
@@ -180,35 +183,35 @@ TEST_CASE("another version, or none, is told which one we speak") {
 TEST_CASE("a handshake is a GET of HTTP/1.1 with a Host and without a body") {
   RequestHead post = head_with(kPlain);
   post.method = "POST";
-  CHECK(check_handshake(post).status == 405);
-  CHECK(check_handshake(post).extra == "Allow: GET\r\n");
+  CHECK(verdict_on(post).status == 405);
+  CHECK(verdict_on(post).extra == "Allow: GET\r\n");
 
   RequestHead old = head_with(kPlain);
   old.minor_version = 0;
-  CHECK(check_handshake(old).status == 400);
+  CHECK(verdict_on(old).status == 400);
 
   RequestHead nowhere = head_with(kPlain);
   nowhere.authority = "";
-  CHECK(check_handshake(nowhere).status == 400);
+  CHECK(verdict_on(nowhere).status == 400);
 
   RequestHead with_length = head_with(kPlain);
   with_length.content_length = 5;
-  CHECK(check_handshake(with_length).status == 400);
+  CHECK(verdict_on(with_length).status == 400);
 
   RequestHead with_chunks = head_with(kPlain);
   with_chunks.chunked = true;
-  CHECK(check_handshake(with_chunks).status == 400);
+  CHECK(verdict_on(with_chunks).status == 400);
 
   RequestHead with_nothing = head_with(kPlain);
   with_nothing.content_length = 0;
-  CHECK(check_handshake(with_nothing).status == 101);
+  CHECK(verdict_on(with_nothing).status == 101);
 }
 
 TEST_CASE("sub-protocols are given in the order offered, over several lines too") {
   const Fields fields = twice(with(kPlain, "Sec-WebSocket-Protocol", "chat.v2 ,\tchat, "),
                               "sec-websocket-protocol", "graphql-ws");
 
-  const HandshakeVerdict verdict = check_handshake(head_with(fields));
+  const HandshakeVerdict verdict = verdict_on(head_with(fields));
 
   REQUIRE(verdict.handshake);
   CHECK(verdict.handshake->subprotocols ==
@@ -227,7 +230,7 @@ TEST_CASE("a sub-protocol that is no token, or there twice, or one too many, is 
 }
 
 TEST_CASE("the answer says 101, the digest and what was chosen") {
-  const Handshake handshake = {.accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", .subprotocols = {"chat"}};
+  const Handshake handshake = {.accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", .subprotocols = {"chat"}, .deflate = {}};
   std::string out;
 
   write_switching(handshake, "chat", "Set-Cookie: a=b\r\n", out);
@@ -239,7 +242,7 @@ TEST_CASE("the answer says 101, the digest and what was chosen") {
 }
 
 TEST_CASE("a sub-protocol that would end its line early is left out of the answer") {
-  const Handshake handshake = {.accept = "x", .subprotocols = {}};
+  const Handshake handshake = {.accept = "x", .subprotocols = {}, .deflate = {}};
   std::string chosen_none, forged;
 
   write_switching(handshake, "", "", chosen_none);

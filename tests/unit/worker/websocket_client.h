@@ -2,7 +2,10 @@
 // client sends them, and an echo server's side of the talk as readable lines.
 #pragma once
 
+#include <zlib.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +18,24 @@ struct FrameBits {
   bool fin = true;
   uint8_t reserved = 0;  // RSV1 is 4, RSV3 is 1
   bool masked = true;
+};
+
+// The client's end of permessage-deflate, by zlib alone: contexts are kept until forgotten.
+class Zlib {
+ public:
+  Zlib();
+  ~Zlib();
+  Zlib(const Zlib&) = delete;
+  Zlib& operator=(const Zlib&) = delete;
+  // A whole message, without its last four bytes.
+  std::string deflate(std::string_view content);
+  // Nothing where it is malformed.
+  std::optional<std::string> inflate(std::string payload);
+  void forget();
+
+ private:
+  z_stream deflate_{};
+  z_stream inflate_{};
 };
 
 // The bytes of a client's frame. The mask is the same each time and has no zero byte.
@@ -36,12 +57,15 @@ inline constexpr WebSocketLimits kRoomy = {
 
 // A session that sends back each message, and writes down what happens: a line per frame sent, as
 // "text <payload>", "binary …", "ping …", "pong …", "close <code>" ("close" without a code), and
-// "closed <code>" for on_closed. Where a promise of the session does not hold, that is said first,
+// "closed <code>" for on_closed; before a message that came deflated, "deflated ". Where a promise of the session does not hold, that is said first,
 // in lines that begin with "broken: ".
 class EchoServer : public WebSocketSession::Events {
  public:
-  explicit EchoServer(const WebSocketLimits& limits = kRoomy)
-      : session(*this, limits), limits_(limits) {}
+  explicit EchoServer(const WebSocketLimits& limits = kRoomy,
+                      const std::optional<DeflateTerms>& terms = std::nullopt)
+      : session(*this, limits), limits_(limits), terms_(terms) {
+    if (terms) session.agree(*terms);
+  }
 
   void feed(std::string_view bytes) { session.feed(as_bytes(bytes)); }
   // What happened since the last call.
@@ -64,7 +88,11 @@ class EchoServer : public WebSocketSession::Events {
   void broken(std::string_view promise);
   void read_output();
 
+  std::string said_of(uint8_t opcode, bool deflated, std::string payload);
+
   const WebSocketLimits& limits_;
+  std::optional<DeflateTerms> terms_;
+  Zlib client_;
   std::string output_;  // not yet in lines_
   std::string lines_;
   std::string broken_;
@@ -75,6 +103,6 @@ class EchoServer : public WebSocketSession::Events {
 // Feeds `bytes` to new echo servers whole, byte by byte, in other pieces and with a pause after
 // every message. All should have said the same lines, which it gives; if not, it gives both.
 std::string talk(std::string_view bytes, const WebSocketLimits& limits = kRoomy,
-                 size_t close_after = 0);
+                 size_t close_after = 0, const std::optional<DeflateTerms>& terms = std::nullopt);
 
 }  // namespace sluice::test

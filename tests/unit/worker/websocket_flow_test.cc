@@ -1,6 +1,7 @@
 // tests/unit/worker/websocket_flow_test.cc -- bounds, pausing, what is kept and for how long.
 #include "tests/unit/worker/allocations.h"
 #include "tests/unit/worker/websocket_client.h"
+#include "worker/frame_writer.h"
 
 #include <doctest/doctest.h>
 
@@ -179,9 +180,10 @@ TEST_CASE("a small frame is one output, a large one two") {
 }
 
 TEST_CASE("a frame's header is the shortest there is") {
-  const auto header = [](size_t size, bool is_binary) {
+  const auto header = [](size_t size, bool is_binary, bool deflated = false) {
     std::array<std::byte, 10> out{};
-    const size_t length = write_frame_header(size, is_binary, out);
+    const Opcode opcode = is_binary ? Opcode::kBinary : Opcode::kText;
+    const size_t length = write_frame_header(opcode, deflated, size, out);
     return std::string(as_text(Bytes(out).first(length)));
   };
 
@@ -190,6 +192,7 @@ TEST_CASE("a frame's header is the shortest there is") {
   CHECK(header(126, false) == from_hex("817e007e"));
   CHECK(header(65535, false) == from_hex("817effff"));
   CHECK(header(65536, true) == from_hex("827f0000000000010000"));
+  CHECK(header(125, false, true) == from_hex("c17d"));
 }
 
 // Takes messages without keeping anything.
@@ -246,7 +249,7 @@ TEST_CASE("sessions between messages hold no buffer, so their number costs nothi
 
   CHECK(events.messages == 1000);
   CHECK(allocations() - before == 999);  // the sessions themselves
-  CHECK(sizeof(WebSocketSession) <= 48);
+  CHECK(sizeof(WebSocketSession) <= 56);
 }
 
 }  // namespace
