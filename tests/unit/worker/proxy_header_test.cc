@@ -43,7 +43,7 @@ std::string told(const ProxyHeader& said, size_t given) {
   text += kKinds[static_cast<size_t>(said.client_kind)];
   for (const IpEndpoint& end : {said.client, said.server}) {
     if (end.address.known()) {
-      text += " " + std::string(IpText(end.address).view()) + " " + std::to_string(end.port);
+      text.append(" ").append(IpText(end.address).view()).append(" ").append(std::to_string(end.port));
     }
   }
   return text + (said.over_tls ? " tls" : "");
