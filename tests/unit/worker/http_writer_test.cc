@@ -352,7 +352,7 @@ TEST_CASE("Server is the caller's line, unless the consumer gives one") {
   CHECK(ours.write({{"status_code", 200}}) == AnswerError::kNone);
   CHECK(theirs.write({{"status_code", 200}, {"headers", map(headers)}}) == AnswerError::kNone);
   CHECK(hints.write({{"status_code", 103}}) == AnswerError::kNone);
-  write_own_answer(502, "", own.to, own.state, own.out);
+  write_own_answer(502, "", "", own.to, own.state, own.out);
 
   CHECK(ours.bytes == "HTTP/1.1 200 OK\r\nServer: edge\r\nContent-Length: 0\r\n\r\n");
   CHECK(theirs.bytes == "HTTP/1.1 200 OK\r\nserver: mine\r\nContent-Length: 0\r\n\r\n");
