@@ -2,7 +2,6 @@
 #include "gateway/option_table.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -40,6 +39,16 @@ std::string quoted(std::string_view text) {
     }
   }
   return out + "\"";
+}
+
+// As a TOML array of what is written already.
+std::string show_list(const std::vector<std::string>& values) {
+  std::string out = "[";
+  for (const std::string& value : values) {
+    if (out.size() > 1) out += ", ";
+    out += value;
+  }
+  return out + "]";
 }
 
 // `what` names the part of a value that the number is.
@@ -148,7 +157,7 @@ OptionKey listen_key() {
             std::vector<std::string> all;
             for (const ListenAddress& address : o.listen) all.push_back(quoted(to_string(address)));
             if (all.empty()) all.push_back(quoted(kDefaultListen));
-            return fmt::format("[{}]", fmt::join(all, ", "));
+            return show_list(all);
           },
           true};
 }
@@ -274,7 +283,7 @@ OptionKey channel_key() {
           [](const Options& o) {
             std::vector<std::string> all;
             for (const ChannelOption& option : o.channels) all.push_back(show_channel(option));
-            return fmt::format("[{}]", fmt::join(all, ", "));
+            return show_list(all);
           },
           true};
 }
