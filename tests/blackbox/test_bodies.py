@@ -96,9 +96,7 @@ def test_a_body_its_consumer_does_not_read_stops_its_client_and_nobody_else():
             with pytest.raises(TimeoutError):
                 while sent < 256 * MIB:
                     sent += client.socket.send(bytes(MIB))
-            with Flow(gateway) as other:
-                assert gateway.get("/").body == b"plain"
-                assert other.taken()
+            has_seen(gateway)  # the worker serves on
             grown = processes.memory(worker)["RssAnon"] - before
             print(f"{sent} bytes taken of a body nobody reads; the worker grew by {grown}")
             assert sent < 64 * MIB and grown < 2 * MIB
@@ -125,7 +123,7 @@ def test_a_body_declared_too_long_is_refused_and_not_read():
         assert response.status == 413 and response.header("connection") == "close"
         assert sent < 64 * MIB  # what the sockets hold, and a little that is read and dropped
         assert gateway.get("/").status == 200
-        assert flow.taken() == ["http.request GET /"]
+        assert flow.wait_taken(1) == ["http.request GET /"]
 
 
 def test_a_body_too_long_for_its_expectation_is_refused_without_a_100(gateway):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from flow import has_seen
 from rogue import Rogue
 from support.gateway import Gateway
 from support.http_client import Closed, request_bytes
@@ -288,18 +289,18 @@ def test_a_client_gone_before_its_101_is_written_has_no_websocket():
             each.close()
 
 
-def test_a_client_gone_before_its_consumer_accepts_harms_nobody():
+def test_a_client_gone_before_its_connect_is_taken_has_no_websocket():
     with Gateway("--accept", "consumer", demo=0) as gateway, Rogue(gateway) as rogue, gateway.connect() as client:
         workers = gateway.wait_role("worker", 1)
-        rogue.process.send_signal(signal.SIGSTOP)
+        rogue.freeze()
         client.request("GET", "/rogue/accept-at-length", UPGRADE)
-        with gateway.connect() as behind:
-            behind.request("GET", "/plain")
-            client.reset()
-            rogue.process.send_signal(signal.SIGCONT)
+        has_seen(gateway)
+        client.reset()
+        has_seen(gateway)
+        rogue.go_on()
 
-            assert behind.read_response().body == b"plain"
-        assert "websocket.disconnect  /rogue/accept-at-length 1006" in rogue.wait_taken(3)
+        assert gateway.get("/plain").body == b"plain"
+        assert rogue.wait_taken(1) == ["http.request GET /plain"]
         assert gateway.wait_role("worker", 1) == workers
 
 

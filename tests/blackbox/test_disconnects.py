@@ -77,7 +77,7 @@ def test_a_request_nobody_took_is_withdrawn_with_its_client(gateway):
     gateway.flow.go_on()
 
     assert gateway.get("/next").body == b"plain"
-    assert gateway.flow.taken() == ["http.request GET /next"]
+    assert gateway.flow.wait_taken(1) == ["http.request GET /next"]
     gateway.stop()
     gateway.output.wait_for(r"counted withdrawn=1$")
 

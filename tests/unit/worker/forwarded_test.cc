@@ -24,12 +24,13 @@ std::string said(const std::vector<HeaderField>& headers) {
   const Forwarded all = read_forwarded(headers, trusted());
   std::string text = "-";
   if (all.client.address.known()) {
-    text = std::string(IpText(all.client.address).view()) + ":" + std::to_string(all.client.port);
+    text = IpText(all.client.address).view();
+    text.append(":").append(std::to_string(all.client.port));
   }
   constexpr const char* kSchemes[] = {" -", " http", " https"};
   text += kSchemes[static_cast<size_t>(all.scheme)];
-  text += all.host.empty() ? " -" : " " + std::string(all.host);
-  return text + (all.server_port == 0 ? " -" : " " + std::to_string(all.server_port));
+  text.append(" ").append(all.host.empty() ? "-" : all.host);
+  return text.append(" ").append(all.server_port == 0 ? "-" : std::to_string(all.server_port));
 }
 
 std::string said_for(std::string_view list) {
