@@ -1,13 +1,13 @@
 // tests/unit/worker/websocket_deflate_test.cc -- compressed messages, in and out: RFC 7692 sections 6 and
 // 7.2, and what families 12 and 13 of the Autobahn suite ask of a server.
-#include <doctest/doctest.h>
-
-#include <random>
-
 #include "protocol/limits.h"
 #include "tests/unit/worker/websocket_client.h"
 #include "worker/deflate.h"
 #include "worker/shared_frame.h"
+
+#include <random>
+
+#include <doctest/doctest.h>
 
 namespace sluice::test {
 namespace {
