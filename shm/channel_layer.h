@@ -116,8 +116,7 @@ class ChannelLayer {
   [[nodiscard]] std::optional<SharedMessage> read_shared(const Delivery& notice) noexcept;
   // Before the notice is released. False: what was read is of another message, and not to be used.
   [[nodiscard]] bool let_go(const SharedMessage& message) noexcept;
-  // The next reply on one of our own connections' rings (a worker's). Perhaps to an earlier connection in that
-  // slot, of ours or of one that died in our row: whoever reads compares its about().
+  // The next reply on a ring of ours (a worker's); perhaps to an earlier connection there: compare its about().
   [[nodiscard]] std::optional<Delivery> try_receive_reply(uint32_t slot) noexcept;
   [[nodiscard]] bool anything_waiting() const noexcept;  // in the inbox or a channel read
   // A woken reader that leaves messages behind passes the wake-up on: rings one more per channel.
