@@ -41,6 +41,7 @@ def test_it_is_off_unless_asked_for(gateway):
     ("permessage-deflate", NONE_KEPT),
     (OFFER, NONE_KEPT),
     ("permessage-deflate; server_max_window_bits=10", NONE_KEPT + "; server_max_window_bits=10"),
+    ("permessage-deflate; server_max_window_bits=15", NONE_KEPT + "; server_max_window_bits=15"),
     ("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9",
      NONE_KEPT + "; server_max_window_bits=9"),
     ("permessage-deflate; nonsense", None),
