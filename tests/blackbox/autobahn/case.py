@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PONG, TEXT, frame
 
-PAUSE = object()  # a step: a second's rest, cut short by whatever the server says
+PAUSE = object()   # a step: a second's rest
+ANSWER = object()  # a step: until the server says something, for which a busy one gets more than a second
 
 
 def close_frame(code=1000, reason=b""):
@@ -18,10 +19,10 @@ class Case:
     """What is sent, what has to come back, and how the connection has to end."""
 
     says: str
-    steps: tuple = ()            # bytes, a write each, or PAUSE
+    steps: tuple = ()            # bytes, a write each, PAUSE or ANSWER
     expects: tuple = ()          # (opcode, payload) of messages and pongs, all of them, in order
     lenient: tuple = None        # what may come instead: NON-STRICT
-    in_pause: int = 0            # so many of them come before the pause is over
+    first: int = 0               # so many of them are the ANSWER
     ending: bytes = close_frame()  # sent when they have come, or do not come; without one the steps have it
     codes: tuple = (1000,)       # of the server's close; none: any
     clean: bool = True           # a close has to come; else the server ends it, with or without one
@@ -87,5 +88,5 @@ def by_byte(frames):
     return chopped(b"".join(frames), 1)
 
 
-__all__ = ["BINARY", "CONTINUATION", "PAUSE", "TEXT", "Case", "RoundTrips", "by_byte", "by_frame", "chopped", "close_frame",
-           "echoed", "failed", "fragments", "frame", "parts", "pong", "whole"]
+__all__ = ["ANSWER", "BINARY", "CONTINUATION", "PAUSE", "TEXT", "Case", "RoundTrips", "by_byte", "by_frame", "chopped",
+           "close_frame", "echoed", "failed", "fragments", "frame", "parts", "pong", "whole"]

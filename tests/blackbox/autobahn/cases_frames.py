@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autobahn.case import (BINARY, CONTINUATION, PAUSE, TEXT, Case, by_byte, by_frame, chopped, echoed, failed,
+from autobahn.case import (ANSWER, BINARY, CONTINUATION, TEXT, Case, by_byte, by_frame, chopped, echoed, failed,
                            frame, parts, pong, whole)
 from support.websocket_client import PING, PONG
 
@@ -94,5 +94,5 @@ FIVE = parts(TEXT, *[b"fragment%d" % turn for turn in range(5)])
 for number, written in {19: whole, 20: by_frame}.items():
     CASES[f"5.{number}"] = partial(
         Case, "five fragments, a ping behind the second and the fourth",
-        (*written([*FIVE[:2], frame(PING, b"one")]), PAUSE, *written([*FIVE[2:4], frame(PING, b"two"), FIVE[4]])),
-        (pong(b"one"), pong(b"two"), (TEXT, b"".join(b"fragment%d" % turn for turn in range(5)))), in_pause=1)
+        (*written([*FIVE[:2], frame(PING, b"one")]), ANSWER, *written([*FIVE[2:4], frame(PING, b"two"), FIVE[4]])),
+        (pong(b"one"), pong(b"two"), (TEXT, b"".join(b"fragment%d" % turn for turn in range(5)))), first=1)

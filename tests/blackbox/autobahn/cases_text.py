@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autobahn.case import PAUSE, TEXT, echoed, failed, frame, fragments, parts, whole
+from autobahn.case import ANSWER, PAUSE, TEXT, echoed, failed, frame, fragments, parts, whole
 
 CASES = {}
 GREEK = "κ\u1f79σμε".encode()  # its second letter takes three bytes
@@ -32,7 +32,7 @@ def in_three(pieces, in_one_frame):
         first = len(stream) - len(b"".join(pieces[1:]))
         second = first + len(pieces[1])
         frames = [stream[:first], stream[first:second], stream[second:]]
-    return failed("bad text, a second before its end", [frames[0], PAUSE, frames[1], PAUSE, frames[2]], (1007,),
+    return failed("bad text, a second before its end", [frames[0], PAUSE, frames[1], ANSWER, frames[2]], (1007,),
                   fail_fast=True)
 
 

@@ -6,7 +6,7 @@ import time
 import zlib
 from dataclasses import dataclass
 
-from autobahn.case import PAUSE, RoundTrips
+from autobahn.case import ANSWER, PAUSE, RoundTrips
 from autobahn.cases import CASES
 from autobahn.verdicts import (FAILED, FAILED_BY_CLIENT, INFORMATIONAL, NON_STRICT, OK, UNCLEAN, UNIMPLEMENTED,
                                WRONG_CODE)
@@ -15,7 +15,7 @@ from support.waiting import SLOWNESS
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, WebSocket, frame
 
 PAUSE_SECONDS = 1.0
-END_SECONDS = 10.0  # for the server to end what it has to end
+END_SECONDS = 10.0  # for the server to answer, or to end what it has to end
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Talk:
         while len(self.received) < number and self.take():
             pass
 
-    def pause(self):
-        """A second, or until the server says something."""
-        if self.websocket.client.has_input(PAUSE_SECONDS):
+    def hear(self, seconds):
+        """What the server says, if it does so in time."""
+        if self.websocket.client.has_input(seconds):
             self.take()
             while not self.ended and self.websocket.client.has_input(0) and self.take():
                 pass
@@ -145,9 +145,11 @@ def go_through(talk, case):
         if talk.close is not None or talk.ended or talk.wrong:
             return False
         if step is PAUSE:
-            talk.pause()
-            if len(talk.received) < case.in_pause:
-                talk.wrong = "nothing came within the pause"
+            talk.hear(PAUSE_SECONDS)
+        elif step is ANSWER:
+            talk.hear(END_SECONDS)
+            if len(talk.received) < case.first:
+                talk.wrong = "no answer before the rest was sent"
         elif not talk.write(step):
             return False
     return True
