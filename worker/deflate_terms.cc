@@ -87,6 +87,7 @@ class Offer {
 
   [[nodiscard]] DeflateTerms terms(DeflateMode mode) const noexcept {
     DeflateTerms terms = terms_;
+    terms.window_asked = server_bits_;
     terms.server_keeps_context = mode == DeflateMode::kOwn && !server_keeps_none_;
     terms.client_keeps_context = mode == DeflateMode::kOwn && !client_keeps_none_;
     return terms;
@@ -138,7 +139,7 @@ void append_deflate_line(const DeflateTerms& terms, std::string& out) {
   out += "Sec-WebSocket-Extensions: permessage-deflate";
   if (!terms.server_keeps_context) out += "; server_no_context_takeover";
   if (!terms.client_keeps_context) out += "; client_no_context_takeover";
-  if (terms.server_window_bits != kMostWindowBits) {
+  if (terms.window_asked) {
     out += "; server_max_window_bits=" + std::to_string(terms.server_window_bits);
   }
   out += "\r\n";

@@ -25,6 +25,7 @@ enum class DeflateMode : uint8_t {
 // What was agreed.
 struct DeflateTerms {
   uint8_t server_window_bits = 15;  // of what we send: 9 to 15
+  bool window_asked = false;        // then it is answered, whatever it is (RFC 7692 section 7.1.2.1)
   bool server_keeps_context = false;
   bool client_keeps_context = false;
 };

@@ -11,8 +11,8 @@ OFFER = "permessage-deflate; client_max_window_bits"  # Chromium's
 class DeflatingWebSocket(WebSocket):
     """What it sends is deflated; `received_deflated` counts what came so."""
 
-    def __init__(self, gateway, target="/ws", offer=OFFER, **others):
-        super().__init__(gateway, target, [("Sec-WebSocket-Extensions", offer)], **others)
+    def __init__(self, gateway, target="/ws", offer=OFFER, timeout=10.0, client=None):
+        super().__init__(gateway, target, [("Sec-WebSocket-Extensions", offer)], timeout, client)
         self.terms = self.response.header("sec-websocket-extensions")
         terms = self.terms or ""
         bits = re.search(r"server_max_window_bits=(\d+)", terms)
