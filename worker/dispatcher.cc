@@ -12,7 +12,7 @@ uint64_t Dispatcher::deaths() const noexcept {
 }
 
 bool Dispatcher::anything_waiting() const noexcept {
-  return place_.slots.any_ready() || place_.layer.anything_waiting() || groups_.busy() ||
+  return place_.slots.any_ready() || (sealed_ && place_.layer.anything_waiting()) || groups_.busy() ||
          deaths() != seen_deaths_;
 }
 
@@ -25,7 +25,7 @@ void Dispatcher::drain() noexcept {
       connection.conversation().on_stuck();
     });
   }
-  drain_inbox();
+  if (sealed_) drain_inbox();
   drain_replies();
 }
 

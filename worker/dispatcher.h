@@ -20,6 +20,8 @@ class Dispatcher {
   Dispatcher(Workplace& place, ConnectionTable& connections) noexcept
       : place_(place), connections_(connections), groups_(place, connections) {}
 
+  // Our arena is sealed: who asks may have it, and read what we answer. Until then questions wait.
+  void arena_is_sealed() noexcept { sealed_ = true; }
   void drain() noexcept;
   // Something drain() would find.
   [[nodiscard]] bool anything_waiting() const noexcept;
@@ -38,6 +40,7 @@ class Dispatcher {
   ConnectionTable& connections_;
   GroupMessages groups_;
   uint64_t seen_deaths_ = 0;
+  bool sealed_ = false;
 };
 
 }  // namespace sluice

@@ -289,7 +289,10 @@ void Worker::take_orders() noexcept {
       case shm::AttachWord::kArenaGone:
         arenas_.retire({static_cast<shm::ProcessIndex>(packet.process), packet.incarnation});
         break;
-      case shm::AttachWord::kAttached: accept_from_ours(); break;
+      case shm::AttachWord::kAttached:
+        dispatcher_.arena_is_sealed();
+        accept_from_ours();
+        break;
       case shm::AttachWord::kDrain:
         place_.given_up = packet.number == close_code::kServiceRestart;
         leave("told to", packet.number == 0 ? close_code::kGoingAway : static_cast<uint16_t>(packet.number));

@@ -5,19 +5,24 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "protocol/codec.h"
 #include "shm/attach.h"
+#include "shm/clock.h"
 #include "tests/support/shm_world.h"
 
 #include <doctest/doctest.h>  // last: its CHECK, not ours
@@ -142,6 +147,40 @@ TEST_CASE("a worker accepts from its own listener when it is told that its arena
 
   worker.tell(AttachWord::kAttached);
   CHECK(answer(early) == "HTTP/1.1 503");
+  worker.tell(AttachWord::kQuit);
+  CHECK(worker.exit_code() == 0);
+}
+
+TEST_CASE("a worker answers what a consumer asks it when its arena is sealed, not before") {
+  RunningWorker worker;
+  const Result<shm::Received> mapped = shm::receive_packet(worker.master.get(), kPatienceMs);
+  REQUIRE(mapped.ok());
+  const shm::ProcessName me = worker.world.join(shm::Role::kConsumer, 1);
+  tests::Member asker(worker.world, me);
+  AttachPacket arena{};
+  arena.word = AttachWord::kArena;
+  arena.process = me.index;
+  arena.incarnation = me.incarnation;
+  const int memfd = worker.world.arena(me.index);
+  REQUIRE(shm::send_packet(worker.master.get(), arena, {&memfd, 1}).ok());
+  std::array<std::byte, 128> space{};
+  Encoder encoder(space);
+  encoder.begin_map().key("group").text("everybody").key("request").integer(7);
+  encoder.key("incarnation").integer(me.incarnation).end_map();
+  const shm::Route route{.channel = asker.layer.channels().open("group.list").value()};
+
+  REQUIRE(asker.send_to(worker.name, as_text(*encoder.finish()), route).ok());
+  asker.layer.ring();
+  const Fd other = worker.another.ask();
+  worker.tell(AttachWord::kAcceptFrom, 1);
+  CHECK(answer(other) == "HTTP/1.1 503");  // it has turned since
+  CHECK_FALSE(asker.receive());
+
+  worker.tell(AttachWord::kAttached);
+  const uint64_t deadline = shm::now_ms() + kPatienceMs;
+  std::optional<std::string> said;
+  while (!(said = asker.receive()) && shm::now_ms() < deadline) sched_yield();
+  CHECK(said.value_or("").find("members") != std::string::npos);
   worker.tell(AttachWord::kQuit);
   CHECK(worker.exit_code() == 0);
 }
