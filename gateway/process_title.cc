@@ -13,6 +13,7 @@ namespace {
 
 char* space = nullptr;
 size_t space_bytes = 0;
+char* environment_text = nullptr;
 
 }  // namespace
 
@@ -24,12 +25,17 @@ void keep_title_space(int argc, char** argv) {
     if (argv[i] != end) break;  // not in one piece: use what is
     end = argv[i] + std::strlen(argv[i]) + 1;
   }
-  size_t count = 0;
-  while (environ[count] != nullptr) ++count;
-  auto* const moved = new char*[count + 1];  // the process's environment from now on: never freed
+  size_t count = 0, bytes = 0;
+  for (; environ[count] != nullptr; ++count) bytes += std::strlen(environ[count]) + 1;
+  // The process's environment from now on, its texts in one piece: never freed, whatever is unset.
+  auto* const moved = new char*[count + 1];
+  environment_text = new char[bytes + 1];
+  char* text = environment_text;
   for (size_t i = 0; i < count; ++i) {
-    if (environ[i] == end) end += std::strlen(environ[i]) + 1;
-    moved[i] = ::strdup(environ[i]);
+    const size_t size = std::strlen(environ[i]) + 1;
+    if (environ[i] == end) end += size;
+    moved[i] = text;
+    text = std::copy_n(environ[i], size, text);
   }
   moved[count] = nullptr;
   environ = moved;

@@ -27,6 +27,7 @@ struct Acceptor::Polled {
 
 bool Acceptor::start() noexcept {
   if (polled_ != nullptr) return true;
+  place_.deadlines.clear(*this);  // no rest of an earlier time
   const auto failed = [this](const char* why) {
     log_event(LogLevel::kError, "listener_not_polled", {{"fd", listener_.fd}, {"why", why}});
     return false;

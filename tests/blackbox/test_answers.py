@@ -6,6 +6,7 @@ from flow import MIB, Flow
 from support import processes
 from support.gateway import Gateway
 from support.http_client import Closed
+from support.waiting import SLOWNESS
 
 PIECE = 64 * 1024
 
@@ -110,7 +111,7 @@ def test_a_slow_client_stalls_its_own_stream_alone_and_nothing_grows(gateway):
         print(f"{taken} bytes taken for a client that reads nothing; worker and consumer grew by {grown}")
 
         assert taken < 64 * MIB
-        assert max(grown) < 4 * MIB
+        assert max(grown) < 4 * MIB * SLOWNESS  # a sanitizer keeps what is freed for a while
         slow.read_head()
         read_pieces(slow, 0, 64 * 16)
         slow.reset()

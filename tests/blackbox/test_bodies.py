@@ -9,7 +9,7 @@ from support import processes
 from support.gateway import Gateway
 from support.http_client import chunked, request_bytes
 from support.shm_dump import dump
-from support.waiting import wait_until
+from support.waiting import SLOWNESS, wait_until
 
 GONE = (BrokenPipeError, ConnectionResetError)
 
@@ -80,7 +80,7 @@ def test_an_upload_of_a_gib_passes_through_bounded_memory(gateway):
         assert numbers(client.read_response())["chunked"] == 1024 * MIB
     grown = {key: peak[key] - before[key] for key in ("VmRSS", "RssAnon", "RssShmem")}
     print("the worker before", before, "grew at most by", grown)
-    assert grown["RssAnon"] < 4 * MIB and grown["VmRSS"] < 32 * MIB
+    assert grown["RssAnon"] < 4 * MIB * SLOWNESS and grown["VmRSS"] < 32 * MIB * SLOWNESS  # a sanitizer keeps more
 
 
 def test_a_body_its_consumer_does_not_read_stops_its_client_and_nobody_else():
@@ -99,7 +99,7 @@ def test_a_body_its_consumer_does_not_read_stops_its_client_and_nobody_else():
             has_seen(gateway)  # the worker serves on
             grown = processes.memory(worker)["RssAnon"] - before
             print(f"{sent} bytes taken of a body nobody reads; the worker grew by {grown}")
-            assert sent < 64 * MIB and grown < 2 * MIB
+            assert sent < 64 * MIB and grown < 2 * MIB * SLOWNESS
 
             flow.go_on()
             client.socket.settimeout(60)
