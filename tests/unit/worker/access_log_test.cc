@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/nameless_file.h"
 #include "tests/unit/worker/allocations.h"
 #include "worker/http_session.h"
 
@@ -22,13 +23,7 @@ using shm::Fd;
 
 struct Bench {
   explicit Bench(const char* path = nullptr, bool json = false) {
-    if (path == nullptr) {
-      char name[] = "/tmp/sluice-access-XXXXXX";
-      file.reset(::mkstemp(name));
-      ::unlink(name);
-    } else {
-      file.reset(::open(path, O_RDWR | O_APPEND));
-    }
+    file = path == nullptr ? tests::NamelessFile().another() : Fd(::open(path, O_RDWR | O_APPEND));
     REQUIRE(static_cast<bool>(file));
     log = std::make_unique<AccessLog>(Fd(::dup(file.get())), json, 3, counters, retries);
   }
@@ -44,12 +39,7 @@ struct Bench {
     record->line.status = 200;
     log->end(std::move(record), "10.0.0.1", 1'000'000'000);
   }
-  [[nodiscard]] std::string text() const {
-    std::string all(1 << 20, '\0');
-    const ssize_t got = ::pread(file.get(), all.data(), all.size(), 0);
-    all.resize(got < 0 ? 0 : static_cast<size_t>(got));
-    return all;
-  }
+  [[nodiscard]] std::string text() const { return tests::NamelessFile::text_of(file); }
   Fd file;
   Counters counters;
   Retries retries;

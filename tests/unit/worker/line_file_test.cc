@@ -13,9 +13,12 @@
 #include <cstring>
 #include <string>
 
+#include "tests/support/nameless_file.h"
+
 namespace {
 
 using sluice::LineFile;
+using Plain = sluice::tests::NamelessFile;
 using sluice::shm::Fd;
 namespace limits = sluice::limits;
 
@@ -27,26 +30,6 @@ bool add(LineFile& file, std::string_view text) {
   file.end_line(text.size() + 1);
   return true;
 }
-
-// A file without a name, and what stands in it.
-struct Plain {
-  Plain() {
-    char name[] = "/tmp/sluice-lines-XXXXXX";
-    const int made = ::mkstemp(name);
-    REQUIRE(made >= 0);
-    ::close(made);
-    fd.reset(::open(name, O_RDWR | O_APPEND | O_CLOEXEC));
-    ::unlink(name);
-  }
-  [[nodiscard]] Fd another() const { return Fd(::dup(fd.get())); }
-  [[nodiscard]] std::string text() const {
-    std::string all(1 << 20, '\0');
-    const ssize_t got = ::pread(fd.get(), all.data(), all.size(), 0);
-    all.resize(got < 0 ? 0 : static_cast<size_t>(got));
-    return all;
-  }
-  Fd fd;
-};
 
 // What is there to be read now.
 std::string taken(const Fd& from) {

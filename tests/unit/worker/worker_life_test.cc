@@ -23,6 +23,7 @@
 #include "protocol/codec.h"
 #include "shm/attach.h"
 #include "shm/clock.h"
+#include "tests/support/nameless_file.h"
 #include "tests/support/shm_world.h"
 
 #include <doctest/doctest.h>  // last: its CHECK, not ours
@@ -185,24 +186,8 @@ TEST_CASE("a worker answers what a consumer asks it when its arena is sealed, no
   CHECK(worker.exit_code() == 0);
 }
 
-// A file without a name, and the lines in it.
-struct Log {
-  Log() {
-    char name[] = "/tmp/sluice-worker-XXXXXX";
-    fd.reset(::mkostemp(name, O_APPEND | O_CLOEXEC));
-    ::unlink(name);
-    REQUIRE(static_cast<bool>(fd));
-  }
-  [[nodiscard]] std::string text() const {
-    std::string all(1 << 16, '\0');
-    const ssize_t got = ::pread(fd.get(), all.data(), all.size(), 0);
-    return all.substr(0, static_cast<size_t>(std::max<ssize_t>(got, 0)));
-  }
-  Fd fd;
-};
-
 TEST_CASE("a worker's access log has a line for what was answered, in the file the master last gave") {
-  const Log first, second;
+  const tests::NamelessFile first, second;
   RunningWorker worker(first.fd.get());
   worker.tell(AttachWord::kAttached);
   CHECK(answer(worker.mine.ask()) == "HTTP/1.1 503");
