@@ -10,7 +10,6 @@
 //   /piece    gives what is kept a piece of an answer; both answer as any other path when they are done
 //   /hints /cookies /bytes /server /short /long   an answer of its own kind
 // Any other is answered with "plain".
-#include <signal.h>
 
 #include <array>
 #include <charconv>
@@ -25,6 +24,7 @@
 
 #include "consumer/address_hash.h"
 #include "consumer/consumer.h"
+#include "tests/blackbox/leave_on_term.h"
 
 namespace {
 
@@ -35,12 +35,10 @@ using sluice::Message;
 using sluice::MessageKind;
 using sluice::ReplyAddress;
 using sluice::Result;
+using sluice::tests::LeaveOnTerm;
 
 constexpr size_t kPiece = 64 * 1024;
 constexpr uint32_t kPiecesAtOnce = 16;  // before others have their turn
-
-Consumer* stopped_by_signal = nullptr;
-volatile sig_atomic_t asked_to_leave = 0;
 
 void say(std::string_view word, std::string_view text = {}) {
   std::printf("%.*s %.*s\n", static_cast<int>(word.size()), word.data(), static_cast<int>(text.size()),
@@ -74,7 +72,7 @@ class Flow {
   explicit Flow(Consumer& consumer) : consumer_(consumer), piece_(kPiece, 'x') {}
 
   void run() {
-    while (asked_to_leave == 0) {
+    while (!LeaveOnTerm::asked()) {
       auto message = pours_.empty() ? consumer_.receive()
                      : all_full_    ? consumer_.receive(2ms)
                                     : consumer_.try_receive();
@@ -232,17 +230,10 @@ int main(int argc, char** argv) {
     say("refused:", sluice::describe(attached.error()));
     return 1;
   }
-  stopped_by_signal = &*attached;
-  struct sigaction leave {};
-  leave.sa_handler = [](int) {
-    asked_to_leave = 1;
-    stopped_by_signal->interrupt();  // no harm when it has left
-  };
-  ::sigaction(SIGTERM, &leave, nullptr);
+  const LeaveOnTerm leave(*attached);
   say("attached", std::to_string(attached->number()));
 
   Flow(*attached).run();
   attached->detach();
-  ::signal(SIGTERM, SIG_IGN);  // the consumer is gone before the process is
   return 0;
 }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "consumer/consumer.h"
+#include "tests/blackbox/leave_on_term.h"
 
 namespace {
 
@@ -27,9 +28,7 @@ using sluice::Message;
 using sluice::MessageKind;
 using sluice::ReplyAddress;
 using sluice::Result;
-
-Consumer* stopped_by_signal = nullptr;
-volatile sig_atomic_t asked_to_leave = 0;
+using sluice::tests::LeaveOnTerm;
 
 void say(std::string_view word, std::string_view text) {
   std::printf("%.*s %.*s\n", static_cast<int>(word.size()), word.data(), static_cast<int>(text.size()),
@@ -266,17 +265,11 @@ int main(int argc, char** argv) {
     say("refused:", sluice::describe(attached.error()));
     return 1;
   }
-  stopped_by_signal = &*attached;
-  struct sigaction leave {};
-  leave.sa_handler = [](int) {
-    asked_to_leave = 1;
-    stopped_by_signal->interrupt();  // no harm when it has left
-  };
-  ::sigaction(SIGTERM, &leave, nullptr);
+  const LeaveOnTerm leave(*attached);
   say("attached", std::to_string(attached->number()));
 
   Rogue rogue(*attached);
-  while (asked_to_leave == 0) {
+  while (!LeaveOnTerm::asked()) {
     auto message = attached->receive();
     if (!message.ok()) {
       if (message.error() != sluice::Error::kTimedOut) break;
@@ -286,7 +279,6 @@ int main(int argc, char** argv) {
   }
   attached->detach();
   say("left", {});
-  while (rogue.stays() && asked_to_leave == 0) ::pause();
-  ::signal(SIGTERM, SIG_IGN);  // the consumer is gone before the process is
+  while (rogue.stays() && !LeaveOnTerm::asked()) ::pause();
   return 0;
 }
