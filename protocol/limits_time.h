@@ -24,6 +24,8 @@ inline constexpr auto kLingerTimeout = std::chrono::seconds(2);
 // Between two lines in the log about refused requests: clients must not fill a disk. Beyond: counted in
 // the next line.
 inline constexpr auto kRefusalLogInterval = std::chrono::seconds(1);
+// For a reader that was rung to empty its channel. Beyond: another is rung, and so on.
+inline constexpr auto kSecondRing = std::chrono::milliseconds(100);
 // Between two attempts at what waits for another process to read: nobody rings for it.
 inline constexpr auto kRetryInterval = std::chrono::milliseconds(5);
 // For what is open when the gateway is told to end. Beyond: cut.

@@ -32,6 +32,11 @@ void count_full(ChannelCounts& counts, std::array<Word, 2>& by_second, uint64_t 
   full.fetch_add(1, relaxed);  // a counter
 }
 
+template <class T>
+void add_once(std::vector<T>& list, T one) {
+  if (std::find(list.begin(), list.end(), one) == list.end()) list.push_back(one);
+}
+
 }  // namespace
 
 // ---- Claim --------------------------------------------------------------------------------------
@@ -62,6 +67,7 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       heads_seen_(segment.geometry().channels) {
   ring_processes_.reserve(segment.geometry().processes);
   ring_channels_.reserve(64);
+  unread_channels_.reserve(64);
 }
 
 Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
@@ -419,23 +425,24 @@ bool ChannelLayer::is_stuck(ProcessIndex process) const noexcept {
   return record == nullptr || record->stuck.load(relaxed) != 0;  // a hint
 }
 
-void ChannelLayer::will_ring_process(ProcessIndex process) noexcept {
-  if (std::find(ring_processes_.begin(), ring_processes_.end(), process) == ring_processes_.end()) {
-    ring_processes_.push_back(process);
-  }
-}
+void ChannelLayer::will_ring_process(ProcessIndex process) noexcept { add_once(ring_processes_, process); }
 
-void ChannelLayer::will_ring_channel(uint32_t channel) noexcept {
-  if (std::find(ring_channels_.begin(), ring_channels_.end(), channel) == ring_channels_.end()) {
-    ring_channels_.push_back(channel);
-  }
-}
+void ChannelLayer::will_ring_channel(uint32_t channel) noexcept { add_once(ring_channels_, channel); }
 
 void ChannelLayer::ring() noexcept {
   for (const ProcessIndex process : ring_processes_) doorbell_.ring(process);
   ring_processes_.clear();
-  for (const uint32_t channel : ring_channels_) ring_one_waiter(channel);
+  for (const uint32_t channel : ring_channels_) {
+    ring_one_waiter(channel);
+    add_once(unread_channels_, channel);
+  }
   ring_channels_.clear();
+}
+
+bool ChannelLayer::ring_for_unread() noexcept {
+  std::erase_if(unread_channels_, [&](uint32_t c) { return segment_.channel_queue(c).empty(); });
+  for (const uint32_t channel : unread_channels_) ring_one_waiter(channel);
+  return may_be_unread();
 }
 
 // Wake-one: the first process that waits on the channel and is asleep. Waiters take their own bits

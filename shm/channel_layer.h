@@ -61,15 +61,12 @@ class ChannelLayer {
   // To whoever reads the channel next. kChannelFull, kSegmentCorrupt. With the generation of an
   // OpenChannel in `route.answered_generation`: kReaderGone when the record is another channel's by
   // now, or to be; open it anew.
-  [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length,
-                                  const Route& route) noexcept;
+  [[nodiscard]] Result<Sent> send(uint32_t channel, Claim& claim, size_t length, const Route& route) noexcept;
   // The same on a channel of consumers' own, or with `!` to its maker's inbox. kReaderGone: it ended,
   // or is another's by now.
-  [[nodiscard]] Result<Sent> send_on(const OpenChannel& channel, Claim& claim,
-                                     size_t length) noexcept;
+  [[nodiscard]] Result<Sent> send_on(const OpenChannel& channel, Claim& claim, size_t length) noexcept;
   // To one process alone. kReaderGone, kChannelFull.
-  [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length,
-                                     const Route& route) noexcept;
+  [[nodiscard]] Result<Sent> send_to(ProcessName reader, Claim& claim, size_t length, const Route& route) noexcept;
   // A block of ours whose payload (header and all) is written already, or one being handed back.
   [[nodiscard]] Result<Sent> send_block_to(ProcessName reader, BlockIndex block) noexcept;
   // To the connection `route.about` names. kConnectionGone, kChannelFull (slow client or full ring:
@@ -89,6 +86,10 @@ class ChannelLayer {
   void made_room(uint32_t channel) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
+  // That reader may stand still. So, a while later: rings one more for each channel rung for where
+  // something lies. False: nothing does any more, until ring() rings for a channel again.
+  [[nodiscard]] bool ring_for_unread() noexcept;
+  [[nodiscard]] bool may_be_unread() const noexcept { return !unread_channels_.empty(); }
 
   // -- what became of it
   [[nodiscard]] Progress progress(const Sent& sent, ProcessIndex& taker) const noexcept;
@@ -146,13 +147,11 @@ class ChannelLayer {
   [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent,
                                  uint64_t* head_seen = nullptr) noexcept;
   [[nodiscard]] bool share(BlockIndex head, Stamp& shared) noexcept;
-  [[nodiscard]] Result<Sent> notify(ProcessName worker, const Sent& payload,
-                                    const GroupNotice& notice) noexcept;
+  [[nodiscard]] Result<Sent> notify(ProcessName worker, const Sent& payload, const GroupNotice& notice) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] Result<Sent> finish(PushOutcome outcome, Claim& claim, const Sent& sent) noexcept;
   // True: room for `length` bytes more, which count from now on.
-  [[nodiscard]] bool count_bytes(ChannelRecord& record, size_t length,
-                                 const OwnerQueue& queue) noexcept;
+  [[nodiscard]] bool count_bytes(ChannelRecord& record, size_t length, const OwnerQueue& queue) noexcept;
   // A queue that cannot be any more: its users are refused (decisions.md 13).
   void found_broken(HalfWord& poisoned) noexcept;
   // `poisoned` and `counts`: of the queue, which may count nothing; `generation`: of the channel,
@@ -193,6 +192,7 @@ class ChannelLayer {
   size_t next_reading_ = 0;
   std::vector<ProcessIndex> ring_processes_;
   std::vector<uint32_t> ring_channels_;
+  std::vector<uint32_t> unread_channels_;  // rung for, and not seen empty since
   Drops drops_;
   uint64_t broken_queues_ = 0;
 };

@@ -203,7 +203,7 @@ void Worker::look_at_the_clock() noexcept {
 }
 
 void Worker::before_sleep() noexcept {
-  layer_.ring();
+  place_.second_ring.ring(place_.now_ms);
   if (access_log_) access_log_->flush(place_.now_ms);
   set_timers();
   stop_if_empty();  // the last socket is closed at the end of a turn
@@ -237,7 +237,7 @@ void Worker::after_sleep() noexcept {
   look_for_damage();
   succession_.look();
   if (place_.draining) go_on_leaving();
-  layer_.ring();
+  place_.second_ring.ring(place_.now_ms);
 }
 
 void Worker::set_timers() noexcept {

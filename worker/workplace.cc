@@ -42,6 +42,7 @@ Workplace::Workplace(const WorkerSettings& worker_settings, uv_loop_s& uv_loop,
       deadlines(now),
       departures(retries),
       stuck_consumers(channel_layer, deadlines, settings.stuck_timeout),
+      second_ring(channel_layer, deadlines),
       now_ms(now),
       unix_seconds(::time(nullptr)) {}
 

@@ -20,6 +20,7 @@
 #include "worker/ip_address.h"
 #include "worker/refusal_log.h"
 #include "worker/retries.h"
+#include "worker/second_ring.h"
 #include "worker/stuck_consumers.h"
 #include "worker/websocket_session.h"
 #include "worker/worker.h"
@@ -71,6 +72,7 @@ struct Workplace {
   Departures departures;
   Groups groups;
   StuckConsumers stuck_consumers;
+  SecondRing second_ring;
   FreeList<Exchange> exchanges;
   FreeList<IncomingBody> bodies;
   AccessLog* access_log = nullptr;  // the worker's; null: off

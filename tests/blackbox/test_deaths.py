@@ -9,6 +9,7 @@ from flow import has_seen
 from rogue import Rogue
 from support.gateway import Gateway
 from support.http_client import Closed, request_bytes
+from support.shm_dump import dump
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
@@ -342,6 +343,19 @@ def test_a_frozen_consumer_holds_up_only_what_it_has_taken():
         assert all(client.read_response().status == 200 for client in clients)
         for client in clients:
             client.close()
+
+
+def test_a_burst_is_not_left_to_a_frozen_consumer_while_another_sleeps():
+    with Gateway(demo=2) as gateway:
+        for first in (0, 1):  # the one that a burst rings is one of them
+            wait_until(lambda: all(one["asleep_in_poll"] for one in dump(gateway).living("consumer")),
+                       "both consumers sleep until they are rung")
+            frozen = gateway.kill("demo consumer", first, signal.SIGSTOP)
+            with gateway.connect(20) as client:
+                client.send(request_bytes("GET", "/") * 10)  # published in one turn, rung for once
+
+                assert all(client.read_response().status == 200 for _ in range(10))
+            gateway.kill_pid(frozen, signal.SIGCONT)
 
 
 def test_a_stuck_consumer_is_said_to_be_and_its_websockets_pause_and_are_closed_with_1013():

@@ -427,6 +427,29 @@ TEST_CASE("a woken reader that leaves messages behind wakes the next") {
   CHECK(asleep.layer.anything_waiting());
 }
 
+TEST_CASE("a rung reader that does not come is not waited for: the next is rung for what lies unread") {
+  Bench b;
+  b.second.layer.start_reading(b.channel);
+  for (Member* reader : {&b.consumer, &b.second}) {
+    reader->layer.wait_on_channels();
+    reader->bell.fall_asleep_in_poll();
+  }
+  CHECK_FALSE(b.worker.layer.may_be_unread());
+  REQUIRE(b.worker.send(b.channel, "x").ok());
+  b.worker.layer.ring();
+  REQUIRE(b.worker.bell.rings() == 1);
+
+  CHECK(b.worker.layer.may_be_unread());
+  CHECK(b.worker.layer.ring_for_unread());
+  CHECK(b.worker.bell.rings() == 2);
+  CHECK(b.worker.layer.ring_for_unread());
+  CHECK(b.worker.bell.rings() == 2);  // both are awake by now, if they can be
+
+  REQUIRE(b.second.receive());
+  CHECK_FALSE(b.worker.layer.ring_for_unread());
+  CHECK_FALSE(b.worker.layer.may_be_unread());
+}
+
 TEST_CASE("a message whose arena cannot be had is dropped and counted") {
   Bench b;
   b.consumer.source.silent = true;
