@@ -77,7 +77,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kRefusedProxyHeaders, "refused_proxy_headers", "none, malformed or late where one is due: cut"},
     {Counter::kRefusedHeads, "refused_heads", "malformed or over a limit: 4xx or 5xx, then close"},
     {Counter::kRefusedForms, "refused_forms", "a form or query over a limit or malformed: 400 or 413"},
-    {Counter::kRefusedHandshakes, "refused_handshakes", "an upgrade that is none: 400, 405 or 426"},
+    {Counter::kRefusedHandshakes, "refused_handshakes", "an upgrade that is none, or of another origin: 400, 403, 405 or 426"},
     {Counter::kHeaderTimeouts, "header_timeouts", "a head that did not come in time: 408"},
     {Counter::kBodyTimeouts, "body_timeouts", "a body that stopped coming: 408"},
     {Counter::kSendTimeouts, "send_timeouts", "a client that took nothing: cut"},
