@@ -48,7 +48,9 @@ class Conversation {
   // Some consumer was found stuck.
   virtual void on_stuck() noexcept = 0;
 
-  // The worker leaves: finish what is open; what would stay open by itself ends at `at_ms`, politely.
+  // Stays open by itself: it ends when one side wants it to.
+  [[nodiscard]] virtual bool lasts() const noexcept { return false; }
+  // The worker leaves: finish what is open; what lasts() ends at `at_ms`, politely.
   virtual void leave(uint64_t at_ms) noexcept = 0;
   // Acts on what is due.
   virtual void on_clock(uint64_t now_ms) noexcept = 0;

@@ -26,7 +26,9 @@ HttpConnection::HttpConnection(Connection& connection)
       session_(*this, place_.http_limits),
       exchanges_(place_.exchanges),
       heard_ms_(place_.now_ms),
-      idle_since_ms_(place_.now_ms) {}
+      idle_since_ms_(place_.now_ms) {
+  if (place_.draining) leave_at_ms_ = place_.now_ms + ms(limits::kLeavingPatience);  // behind a preface
+}
 
 HttpConnection::~HttpConnection() {
   place_.uploads.remove(*this);
