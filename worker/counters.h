@@ -51,6 +51,7 @@ enum class Counter : uint8_t {
   kTooManyGroups,
   kGroupMessagesLost,
   kGroupAnswersLost,
+  kListAnswersLost,
   // what was sent for the record
   kWithdrawn,
   kHttpDisconnects,
@@ -107,6 +108,7 @@ inline constexpr std::array<CounterRow, kCounters> kCounterTable = {{
     {Counter::kTooManyGroups, "too_many_groups", "a connection in as many as it may: not added"},
     {Counter::kGroupMessagesLost, "group_messages_lost", "expired or overwritten before they were read"},
     {Counter::kGroupAnswersLost, "group_answers_lost", "the members' names found no room: not told"},
+    {Counter::kListAnswersLost, "list_answers_lost", "which WebSockets there are found no room: not told"},
     {Counter::kWithdrawn, "withdrawn", "taken back, the client had left"},
     {Counter::kHttpDisconnects, "http_disconnects", "sent"},
     {Counter::kWebSocketDisconnects, "websocket_disconnects", "sent"},

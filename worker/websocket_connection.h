@@ -46,6 +46,7 @@ class WebSocketConnection final : public Conversation,
   [[nodiscard]] bool lasts() const noexcept override {
     return feed_ != nullptr && undecided_ == nullptr && !session_.close_sent();
   }
+  [[nodiscard]] std::string_view path() const noexcept override { return feed_->path(); }
   void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
   [[nodiscard]] uint64_t next_deadline() const noexcept override;

@@ -52,6 +52,7 @@ Channels open_channels(shm::ChannelLayer& layer) {
           .websocket_connect = open_channel(layer, "websocket.connect"),
           .websocket_receive = open_channel(layer, "websocket.receive"),
           .websocket_disconnect = open_channel(layer, "websocket.disconnect"),
+          .websocket_list = open_channel(layer, "websocket.list"),
           .group_add = open_channel(layer, "group.add"),
           .group_discard = open_channel(layer, "group.discard"),
           .group_list = open_channel(layer, "group.list"),
