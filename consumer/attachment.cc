@@ -144,8 +144,9 @@ Result<Message> Attachment::take() noexcept {
     if (!delivery) return Error::kTimedOut;
     if (delivery->returned() != shm::Returned::kNo) continue;  // ours, and its reader died
     const shm::PayloadHeader& header = delivery->header();
-    // An answer about a group that was not waited for to the end.
+    // A worker's answer that was not waited for to the end.
     if (group_channels_ && header.channel == group_channels_->list) continue;
+    if (header.channel == list_channel_) continue;
     const KnownChannel* channel = known_channel(header.channel, header.answered_generation);
     const auto fields = MessageView::parse(delivery->content());
     if (channel == nullptr || !fields.ok() || !note(*delivery, channel->kind)) {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -72,6 +73,9 @@ class Attachment {
                                                      const MessageWriter& writer,
                                                      std::chrono::nanoseconds wait) noexcept;
 
+  // -- asking, in questions.cc
+  [[nodiscard]] Result<std::vector<LivingConnection>> connections(uint64_t deadline_ns);
+
   void ring() noexcept;
   [[nodiscard]] bool has_reader(std::string_view channel) noexcept;
   [[nodiscard]] bool is_open(const ReplyAddress& address) const noexcept {
@@ -125,6 +129,11 @@ class Attachment {
                                             Membership change) noexcept;
   [[nodiscard]] Result<void> tell_worker(shm::ProcessName worker, shm::Route route,
                                          const MessageWriter& writer) noexcept;
+  // Asks every living worker on a logical channel of its inbox, with the keys `write` writes; `take` gets
+  // each answer, of which a worker may send several.
+  [[nodiscard]] Result<void> ask_workers(uint32_t channel, const std::function<void(Encoder&)>& write,
+                                         const std::function<void(const MessageView&)>& take,
+                                         uint64_t deadline_ns);
   void sleep_for_inbox(uint64_t deadline_ns) noexcept;
   void end_request(OpenRequest* request) noexcept;
   void ring_soon() noexcept;
@@ -146,8 +155,9 @@ class Attachment {
   std::vector<shm::OpenChannel> own_inboxes_;  // made by new_channel("…!")
 
   std::optional<GroupChannels> group_channels_;
-  std::deque<shm::Delivery> kept_;  // came in while answers about groups were waited for
-  int64_t group_requests_ = 0;
+  std::optional<uint32_t> list_channel_;  // websocket.list
+  std::deque<shm::Delivery> kept_;        // came in while workers' answers were waited for
+  int64_t questions_ = 0;
 
   size_t handles_ = 1;
   bool left_ = false;

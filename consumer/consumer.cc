@@ -231,6 +231,15 @@ Result<std::vector<std::string>> Consumer::group_members(
   }
 }
 
+Result<std::vector<LivingConnection>> Consumer::connections(std::chrono::nanoseconds timeout) noexcept {
+  if (!attached()) return Error::kDetached;
+  try {
+    return attachment_->connections(shm::now_ns() + static_cast<uint64_t>(timeout.count()));
+  } catch (const std::bad_alloc&) {
+    return Error::kOutOfBlocks;
+  }
+}
+
 Result<GroupSent> Consumer::send_to_group(std::string_view group, const MessageWriter& writer,
                                           std::chrono::nanoseconds wait) noexcept {
   if (!attached()) return Error::kDetached;

@@ -47,8 +47,8 @@ class Consumer {
   // kRefused: no rights, no room, or draining. kLayoutMismatch: another version.
   [[nodiscard]] static Result<Consumer> attach(std::string_view control_socket,
                                                std::span<const std::string_view> channels) noexcept;
-  [[nodiscard]] static Result<Consumer> attach(
-      std::string_view control_socket, std::initializer_list<std::string_view> channels) noexcept {
+  [[nodiscard]] static Result<Consumer> attach(std::string_view control_socket,
+                                               std::initializer_list<std::string_view> channels) noexcept {
     return attach(control_socket, std::span(channels.begin(), channels.size()));
   }
   Consumer(Consumer&& other) noexcept;
@@ -130,26 +130,22 @@ class Consumer {
     return send_message(to, MessageWriter(std::span(fields.begin(), fields.size())), wait);
   }
   // `write(Encoder&)` writes keys and values in turn, straight into the block.
-  template <class Write>
-  requires std::invocable<const Write&, Encoder&> Result<void> try_send(const Destination& to,
-                                                                        const Write& write,
-                                                                        size_t expected_bytes = 0)
-  noexcept { return send_message(to, MessageWriter(write, expected_bytes), {}); }
-  template <class Write>
-  requires std::invocable<const Write&, Encoder&> Result<void> send(
-      const Destination& to, const Write& write, size_t expected_bytes = 0,
-      std::chrono::nanoseconds wait = kWait)
-  noexcept { return send_message(to, MessageWriter(write, expected_bytes), wait); }
+  template <WritesFields Write>
+  Result<void> try_send(const Destination& to, const Write& write, size_t expected_bytes = 0) noexcept {
+    return send_message(to, MessageWriter(write, expected_bytes), {});
+  }
+  template <WritesFields Write>
+  Result<void> send(const Destination& to, const Write& write, size_t expected_bytes = 0,
+                    std::chrono::nanoseconds wait = kWait) noexcept {
+    return send_message(to, MessageWriter(write, expected_bytes), wait);
+  }
   // To whom the message was about. An answer to an http.request ends with the first message that
   // has no `more_content: true`.
-  Result<void> reply(const Message& message, Fields fields) noexcept {
-    return send(message, fields);
+  Result<void> reply(const Message& message, Fields fields) noexcept { return send(message, fields); }
+  template <WritesFields Write>
+  Result<void> reply(const Message& message, const Write& write, size_t expected_bytes = 0) noexcept {
+    return send(message, write, expected_bytes);
   }
-  template <class Write>
-  requires std::invocable<const Write&, Encoder&> Result<void> reply(const Message& message,
-                                                                     const Write& write,
-                                                                     size_t expected_bytes = 0)
-  noexcept { return send(message, write, expected_bytes); }
 
   // -- groups. Members are WebSockets, by their reply channel or by a message about them, and plain
   // channels. Adding twice is adding once; a membership ends when it is discarded, with its
@@ -170,11 +166,15 @@ class Consumer {
                                std::chrono::nanoseconds wait = kWait) noexcept {
     return send_to_group(group, MessageWriter(std::span(fields.begin(), fields.size())), wait);
   }
-  template <class Write>
-  requires std::invocable<const Write&, Encoder&> Result<GroupSent> group_send(
-      std::string_view group, const Write& write, size_t expected_bytes = 0,
-      std::chrono::nanoseconds wait = kWait)
-  noexcept { return send_to_group(group, MessageWriter(write, expected_bytes), wait); }
+  template <WritesFields Write>
+  Result<GroupSent> group_send(std::string_view group, const Write& write, size_t expected_bytes = 0,
+                               std::chrono::nanoseconds wait = kWait) noexcept {
+    return send_to_group(group, MessageWriter(write, expected_bytes), wait);
+  }
+
+  // The WebSockets there are, whoever owns them, in no order: for who missed what happened. Those whose
+  // websocket.connect still waits are among them. Every worker is asked, as above.
+  [[nodiscard]] Result<std::vector<LivingConnection>> connections(std::chrono::nanoseconds timeout = kWait) noexcept;
 
   // Rings everybody who sleeps on what was sent (N3).
   void flush() noexcept;

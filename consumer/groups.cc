@@ -2,8 +2,7 @@
 //
 // G1  A connection's worker keeps its memberships, and hears of them in its inbox: so what one consumer
 //     adds, sends and discards takes effect in that order. Plain channels are members in the segment.
-// G2  Answers come to our inbox. What else lies there meanwhile is in our hands until receive() gives
-//     it out.
+// G2  Answers come to our inbox (questions.cc).
 #include <algorithm>
 #include <array>
 
@@ -152,69 +151,15 @@ Result<std::vector<std::string>> Attachment::group_members(std::string_view grou
     names.push_back(layer_.channels().name_of(channel.index));
   });
 
-  const int64_t request = ++group_requests_;
-  const auto question = [&](Encoder& encoder) {
-    encoder.key("group").text(group).key("request").integer(request);
-    encoder.key("incarnation").integer(layer_.me().incarnation);
-  };
-  std::vector<shm::ProcessName> asked;
-  for (uint32_t row = 2; segment_.is_worker(row); ++row) {
-    const auto worker = layer_.processes().living(static_cast<shm::ProcessIndex>(row));
-    if (!worker) continue;
-    const MessageWriter writer(question, group.size() + 48);
-    const uint64_t now = shm::now_ns();
-    RoomWait room(*this, std::chrono::nanoseconds(deadline_ns - std::min(now, deadline_ns)));
-    Result<void> told = tell_worker(*worker, {.channel = channels->list}, writer);
-    while (!told.ok() && room.next(told.error(), senders_to(*worker))) {
-      told = tell_worker(*worker, {.channel = channels->list}, writer);
-    }
-    if (told.ok()) {
-      asked.push_back(*worker);
-    } else if (told.error() != Error::kReaderGone) {
-      return told.error() == Error::kChannelFull ? Error::kTimedOut : told.error();
-    }
-  }
-  ring();
-
-  while (!asked.empty()) {
-    std::optional<shm::Delivery> delivery = layer_.try_receive_from_inbox();
-    if (!delivery) {
-      std::erase_if(asked, [this](shm::ProcessName worker) {
-        return !layer_.processes().is_live(worker);  // and its members are gone with it
-      });
-      if (asked.empty()) break;
-      if (shm::now_ns() >= deadline_ns) return Error::kTimedOut;
-      sleep_for_inbox(deadline_ns);
-      continue;
-    }
-    if (delivery->header().channel != channels->list) {
-      kept_.push_back(std::move(*delivery));  // G2
-      continue;
-    }
-    const auto answer = MessageView::parse(delivery->content());
-    if (!answer.ok() || answer->integer("request") != request) continue;  // of an earlier question
-    if (const auto members = answer->find("members")) {
+  const auto question = [&](Encoder& encoder) { encoder.key("group").text(group); };
+  const auto take = [&](const MessageView& answer) {
+    if (const auto members = answer.find("members")) {
       for (const ValueView member : *members) names.emplace_back(member.text().value_or(""));
     }
-    if (answer->boolean("more_content")) continue;
-    std::erase_if(asked, [&](shm::ProcessName worker) {
-      return worker.index == delivery->header().sender;
-    });
-  }
+  };
+  const Result<void> asked = ask_workers(channels->list, question, take, deadline_ns);
+  if (!asked.ok()) return asked.error();
   return names;
-}
-
-void Attachment::sleep_for_inbox(uint64_t deadline_ns) noexcept {
-  doorbell_.fall_asleep_in_futex();
-  if (!segment_.inbox(layer_.me().index).empty()) {
-    doorbell_.stay_awake();
-    return;
-  }
-  const uint64_t now = shm::now_ns();
-  const uint64_t most = std::chrono::nanoseconds(limits::kBoundedSleep).count();
-  doorbell_.sleep_in_futex(
-      std::chrono::nanoseconds(std::min(deadline_ns - std::min(now, deadline_ns), most)));
-  ++sleeps_;
 }
 
 }  // namespace sluice

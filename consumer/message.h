@@ -1,7 +1,9 @@
 // consumer/message.h -- a message received, decoded in place, and where an answer to it goes.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "protocol/channel_name.h"
@@ -86,15 +88,22 @@ class Destination {
   const Message* answered_ = nullptr;
 };
 
+// A WebSocket there is: where to send to it, and the path it was opened on.
+struct LivingConnection {
+  std::string reply_channel, path;
+};
+
+// Writes a map's keys and values in turn.
+template <class Write>
+concept WritesFields = std::invocable<const Write&, Encoder&>;
+
 // What writes a message: called with an encoder over the claimed block itself, and called again
 // from the start when the block turned out too small. Borrows the callable.
 class MessageWriter {
  public:
   // Writes the map's keys and values in turn; the map itself is begun and ended around it.
-  template <class Write>
-  requires std::invocable<const Write&, Encoder&> MessageWriter(const Write& write,
-                                                                size_t expected_bytes)
-  noexcept
+  template <WritesFields Write>
+  MessageWriter(const Write& write, size_t expected_bytes) noexcept
       : what_(&write),
         expected_bytes_(expected_bytes),
         call_([](const void* what, size_t, Encoder& encoder) noexcept {

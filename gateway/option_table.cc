@@ -236,6 +236,30 @@ OptionKey root_path_key() {
           [](const Options& o) { return quoted(o.worker.root_path); }};
 }
 
+// Each value may hold several, divided by commas.
+OptionKey allowed_origins_key() {
+  return {"allowed-origins", "LIST",
+          "whose pages may open a WebSocket, others: 403: any, or same (the host asked for), null, "
+          "https://example.org, https://*.example.org, divided by commas; may be repeated; a handshake "
+          "without Origin is no page's and accepted",
+          [](Options& o, Values values) {
+            Origins origins;
+            for (const std::string& value : values) {
+              for (const std::string& text : split_list(value)) origins.add(trim_blanks(text));
+            }
+            if (origins.texts().size() > limits::kAllowedOrigins) {
+              must_be(fmt::format("at most {} origins", limits::kAllowedOrigins));
+            }
+            o.worker.allowed_origins = std::move(origins);
+          },
+          [](const Options& o) {
+            std::vector<std::string> all;
+            for (const std::string& text : o.worker.allowed_origins.texts()) all.push_back(quoted(text));
+            return show_list(all);
+          },
+          true};
+}
+
 // Each value may hold several, divided by commas; an empty one alone means none.
 OptionKey networks_key(const char* name, Networks WorkerSettings::*member, const char* help) {
   return {name, "LIST", help,
@@ -421,6 +445,7 @@ std::vector<OptionKey> make_table() {
   table.push_back(choice_key<bool>("accept", &W::accept_by_consumer,
                                    {{"gateway", false}, {"consumer", true}},
                                    "who accepts a WebSocket"));
+  table.push_back(allowed_origins_key());
   table.push_back(choice_key<DeflateMode>(
       "deflate", &W::deflate,
       {{"off", DeflateMode::kOff}, {"shared", DeflateMode::kShared}, {"own", DeflateMode::kOwn}},

@@ -36,9 +36,9 @@ void Realm::attach_no_more() noexcept {
   memory_.segment().header().draining.store(1, std::memory_order_release);  // told to who looks
 }
 
-void Realm::drain(uint16_t close_code) noexcept {
+void Realm::drain(shm::AttachWord how) noexcept {
   attach_no_more();
-  workers_.drain(close_code);
+  workers_.drain(how);
 }
 
 void Realm::quit() noexcept {

@@ -50,7 +50,7 @@ class Realm final : Workers::Events, Control::Events {
   void show_access_log() noexcept { workers_.show_access_log(); }  // it was opened anew
   // Workers finish what is open and leave; on_workers_gone() follows. WebSockets are closed with
   // `close_code`, 0 for the usual one.
-  void drain(uint16_t close_code) noexcept;
+  void drain(shm::AttachWord how) noexcept;
   void quit() noexcept;
 
   [[nodiscard]] uint32_t attached() const noexcept { return control_.attached(); }

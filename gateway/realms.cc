@@ -13,7 +13,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint16_t kServiceRestart = 1012;  // RFC 6455 section 7.4.1, IANA: come again at once
 constexpr BackOff::Rules kReplacing{limits::kReplaceShortLife, limits::kReplaceDelay,
                                     limits::kReplaceDelayMost};
 
@@ -92,7 +91,7 @@ void Realms::change_over() noexcept {
     events_.on_workers_failed();
     return;
   }
-  old.drain(kServiceRestart);
+  old.drain(shm::AttachWord::kGiveUp);
   current_->look_for_damage();
 }
 

@@ -45,7 +45,7 @@ class Realms final : Realm::Events {
   void show_access_log() noexcept;
   // No other segment from now on; on_workers_gone() follows.
   void drain() noexcept {
-    leave([](Realm& realm) { realm.drain(0); });
+    leave([](Realm& realm) { realm.drain(shm::AttachWord::kDrain); });
   }
   void quit() noexcept {
     leave([](Realm& realm) { realm.quit(); });

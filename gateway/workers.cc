@@ -64,7 +64,8 @@ Workers::Workers(uv_loop_t& loop, SharedMemory& memory, const Listeners& listene
       listeners_(listeners),
       access_log_(access_log),
       options_(options),
-      events_(events) {
+      events_(events),
+      roll_retry_(loop, [this] { roll_on(); }) {
   for (uint32_t number = 0; number < options.workers; ++number) {
     Post& post = *posts_.emplace_back(std::make_unique<Post>());
     post.number = number;
@@ -83,26 +84,26 @@ void Workers::start() noexcept {
 
 void Workers::fill(Post& post) noexcept {
   if (leaving_ || post.current != nullptr) return;
-  post.current = fork_worker(post);
+  const std::optional<ProcessName> name = memory_.reserve(shm::Role::kWorker, post.number);
+  if (name) {
+    post.current = fork_worker(post, *name);
+  } else {
+    log_event(LogLevel::kError, "worker_not_started",
+              {{"worker", post.number}, {"why", "no free row"}});
+  }
   if (post.current == nullptr) post.restart->start(limits::kRestartDelayMost);  // it was logged
 }
 
-Workers::Process* Workers::fork_worker(Post& post) noexcept {
-  const std::optional<ProcessName> name = memory_.reserve(shm::Role::kWorker, post.number);
-  if (!name) {
-    log_event(LogLevel::kError, "worker_not_started",
-              {{"worker", post.number}, {"why", "no free row"}});
-    return nullptr;
-  }
+Workers::Process* Workers::fork_worker(Post& post, ProcessName name) noexcept {
   auto process = std::make_unique<Process>();
   process->post = &post;
-  process->name = *name;
+  process->name = name;
   process->started_ms = shm::now_ms();
   const auto give_up = [&](const char* why) -> Process* {
     log_event(LogLevel::kError, "worker_not_started", {{"worker", post.number}, {"why", why}});
     if (process->pidfd) send_signal(process->pidfd.get(), SIGKILL);
     if (process->pid > 0) ::waitpid(process->pid, nullptr, 0);
-    events_.on_worker_dead(*name);
+    events_.on_worker_dead(name);
     return nullptr;
   };
   int pair[2] = {-1, -1};
@@ -273,7 +274,7 @@ void Workers::on_ready(Process& process) noexcept {
   log_event(LogLevel::kInfo, "worker_ready", {{"worker", post.number}, {"pid", process.pid}});
   if (post.next == &process) {
     Process* const old = std::exchange(post.current, std::exchange(post.next, nullptr));
-    if (old != nullptr) tell_leave(*old, AttachWord::kDrain);
+    if (old != nullptr) tell_leave(*old, AttachWord::kMakeRoom);
   }
   uncover(post);
   for (const auto& other : posts_) cover(*other);  // posts nobody could be found for until now
@@ -312,65 +313,74 @@ void Workers::on_death(Process& process) noexcept {
     return;
   }
   if (!was_ready_ && ++early_deaths_ >= limits::kStartDeaths) return events_.on_workers_failed();
-  if (was_next) {
-    log_event(LogLevel::kError, "rolling_restart_stopped", {{"worker", post.number}});
-    rolling_.reset();
-  }
+  if (was_next) end_roll("rolling_restart_stopped");
+  if (!was_current && !was_next && rolling_ && posts_[*rolling_].get() == &post) roll_on();  // W5
   if (was_current && post.next == nullptr) post.restart->start(post.back_off.delay_after(lived));
   if (was_next && post.current == nullptr) post.restart->start(post.back_off.delay_after(lived));
   cover(post);
 }
 
-void Workers::tell_leave(Process& process, AttachWord word, uint16_t close_code) noexcept {
+void Workers::tell_leave(Process& process, AttachWord word) noexcept {
   process.leaving = true;
   stops_accepting(process);
-  send(process, word, close_code);
+  send(process, word);
   const milliseconds most = word == AttachWord::kQuit
                                 ? limits::kLeaveGrace
                                 : options_.worker.drain_timeout + limits::kLeaveGrace;
   process.deadline->start(most);
 }
 
-void Workers::drain(uint16_t close_code) noexcept {
+void Workers::drain(AttachWord how) noexcept {
   leaving_ = true;
+  roll_retry_.stop();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) {
-    if (!process->leaving) tell_leave(*process, AttachWord::kDrain, close_code);
+    if (!process->leaving) tell_leave(*process, how);
   }
   if (processes_.empty()) events_.on_workers_gone();
 }
 
 void Workers::quit() noexcept {
   leaving_ = true;
+  roll_retry_.stop();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) tell_leave(*process, AttachWord::kQuit);
   if (processes_.empty()) events_.on_workers_gone();
 }
 
 void Workers::roll() noexcept {
-  if (rolling_ || leaving_) {
-    log_event(LogLevel::kWarning, "rolling_restart_refused",
-              {{"why", leaving_ ? "leaving" : "one is under way"}});
-    return;
-  }
+  if (leaving_) return log_event(LogLevel::kWarning, "rolling_restart_refused", {{"why", "leaving"}});
+  roll_again_ = rolling_.has_value();
+  if (roll_again_) return log_event(LogLevel::kInfo, "rolling_restart_once_more", {{"worker", *rolling_}});
   rolling_ = 0;
   roll_on();
 }
 
+// Goes on by itself when its post's worker is ready, its old one gone, or a row free: whoever finds it
+// waiting for something else comes back later.
 void Workers::roll_on() noexcept {
-  if (*rolling_ == posts_.size()) {
-    log_event(LogLevel::kInfo, "rolling_restart_done");
-    rolling_.reset();
-    return;
-  }
+  if (*rolling_ == posts_.size()) return end_roll("rolling_restart_done");
   Post& post = *posts_[*rolling_];
+  if (post.next != nullptr) return;
   if (post.current == nullptr) return post.restart->start(milliseconds(0));  // its ready goes on
   if (!post.current->ready) return;                                          // new already; same
-  post.next = fork_worker(post);
-  if (post.next == nullptr) {
-    log_event(LogLevel::kError, "rolling_restart_stopped", {{"worker", post.number}});
-    rolling_.reset();
+  if (std::ranges::any_of(processes_, [&](const auto& process) {
+        return process->post == &post && process->leaving;
+      })) {
+    return;  // W5
   }
+  const std::optional<ProcessName> name = memory_.reserve(shm::Role::kWorker, post.number);
+  if (!name) return roll_retry_.start(limits::kRollRetry);
+  post.next = fork_worker(post, *name);
+  if (post.next == nullptr) end_roll("rolling_restart_stopped");
+}
+
+void Workers::end_roll(const char* event) noexcept {
+  const bool done = *rolling_ == posts_.size();
+  log_event(done ? LogLevel::kInfo : LogLevel::kError, event, {{"worker", *rolling_}});
+  rolling_.reset();
+  roll_retry_.stop();
+  if (std::exchange(roll_again_, false)) roll();
 }
 
 // ---- accepting for others ----

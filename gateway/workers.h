@@ -5,6 +5,8 @@
 //     after gateway/back_off.h. Until that one accepts, a living worker accepts for it.
 // W3  A worker is dead when its pidfd says so, never by its socket's hang-up.
 // W4  Nothing here waits for a worker: what its socket does not take is kept and sent later.
+// W5  A rolling restart gives a post its next process once the one before is gone: two at most have a row
+//     at a time, so a worker that dies meanwhile finds one. Where none is free it waits.
 #pragma once
 
 #include <uv.h>
@@ -47,11 +49,10 @@ class Workers {
 
   void start() noexcept;
   // A new process in each post, one after the other; each old one drains once its successor
-  // accepts.
+  // accepts (W5). While it is under way: once more afterwards, however often it is asked for.
   void roll() noexcept;
-  // No new process from now on; on_workers_gone() follows. `close_code` is what WebSockets are closed
-  // with; 0: the usual one.
-  void drain(uint16_t close_code) noexcept;
+  // No new process from now on; on_workers_gone() follows. `how` is kDrain or kGiveUp.
+  void drain(shm::AttachWord how) noexcept;
   void quit() noexcept;
 
   // Every worker learns of an arena, and of its end.
@@ -71,7 +72,7 @@ class Workers {
     std::unique_ptr<Timer> restart;
   };
 
-  [[nodiscard]] Process* fork_worker(Post& post) noexcept;
+  [[nodiscard]] Process* fork_worker(Post& post, shm::ProcessName name) noexcept;
   [[noreturn]] void live_as_worker(const Process& process, shm::Fd master_socket) noexcept;
   void fill(Post& post) noexcept;
 
@@ -82,12 +83,13 @@ class Workers {
   void on_packets(Process& process, int events) noexcept;
   void on_ready(Process& process) noexcept;
   void on_death(Process& process) noexcept;
-  void tell_leave(Process& process, shm::AttachWord word, uint16_t close_code = 0) noexcept;
+  void tell_leave(Process& process, shm::AttachWord word) noexcept;
 
   void cover(Post& post) noexcept;
   void uncover(Post& post) noexcept;
   void stops_accepting(Process& process) noexcept;  // others cover what it covered
   void roll_on() noexcept;
+  void end_roll(const char* event) noexcept;
   [[nodiscard]] static bool serves(const Process* process) noexcept;
 
   uv_loop_t& loop_;
@@ -99,6 +101,8 @@ class Workers {
   std::vector<std::unique_ptr<Post>> posts_;
   std::list<std::unique_ptr<Process>> processes_;
   std::optional<size_t> rolling_;  // post being replaced
+  bool roll_again_ = false;        // once that is done
+  Timer roll_retry_;               // no row is free for it
   bool was_ready_ = false;
   bool leaving_ = false;
   int early_deaths_ = 0;

@@ -49,7 +49,10 @@ inline constexpr size_t kLeadingEmptyLines = 1;
 inline constexpr size_t kTrailerFields = 32;
 inline constexpr size_t kTrailerBytes = 8 * kKiB;
 
-// ---- proxies before us ----
+// ---- pages and proxies before us ----
+
+// Origins of --allowed-origins, each looked at in turn for a handshake. Beyond: the option is refused.
+inline constexpr size_t kAllowedOrigins = 256;
 
 // Networks of --trusted-proxies or of --proxy-protocol; a large CDN has 300. Beyond: the option is refused.
 inline constexpr size_t kProxyNetworks = 1024;

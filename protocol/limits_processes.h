@@ -30,6 +30,10 @@ inline constexpr size_t kGroupMembersPerTurn = 512;
 inline constexpr size_t kGroupBytesPerTurn = 4 * kMiB;
 // Names in one answer to who is in a group: fits a block of 64 KiB. Beyond: another answer.
 inline constexpr size_t kGroupMembersPerAnswer = 512;
+// Connections in one answer to which WebSockets there are, and bytes of it unless a single path is longer:
+// fits a block of 64 KiB. A turn writes one answer. Beyond: another one.
+inline constexpr size_t kListedPerAnswer = 512;
+inline constexpr size_t kListedBytes = 60 * kKiB;
 // Accepting rests this long when the system has no descriptor or no memory left. Beyond: tried again.
 inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 // Connections refused at the door that may still linger with their 503. Beyond: closed at once.

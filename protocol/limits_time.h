@@ -30,6 +30,15 @@ inline constexpr auto kSecondRing = std::chrono::milliseconds(100);
 inline constexpr auto kRetryInterval = std::chrono::milliseconds(5);
 // For what is open when the gateway is told to end. Beyond: cut.
 inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
+// Between two WebSockets that a worker closes when it leaves, at most: less where they are so many that they
+// would not be done in the drain time. Ten come back in a second then, not all in one moment; and who has a
+// few open does not wait.
+inline constexpr auto kLeavingPace = std::chrono::milliseconds(100);
+// For a client on whose connection nothing is asked when its worker leaves: what it asks may be on the way.
+// Beyond: closed.
+inline constexpr auto kLeavingPatience = std::chrono::seconds(1);
+// Between two looks for a row that a rolling restart can start its next worker in.
+inline constexpr auto kRollRetry = std::chrono::milliseconds(500);
 // For the gateway to answer a consumer that asks for an arena; it answers within a loop turn, and has
 // time to be late on a machine with too much to do.
 // Beyond: the message whose payload lies there is dropped and counted.

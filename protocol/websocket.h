@@ -57,6 +57,24 @@ inline constexpr Field kWebSocketDisconnect[] = {
     {"order", Type::kInteger, Need::kOptional},
 };
 
+// websocket.list -- which WebSockets there are. A consumer asks each worker on this logical channel of its
+// inbox, to repair what it missed; answers come to the asker's inbox.
+inline constexpr std::string_view kWebSocketListChannel = "websocket.list";
+inline constexpr Field kWebSocketList[] = {
+    // request -- whatever the asker chose: it comes back with the answer
+    {"request", Type::kInteger, Need::kAlways},
+    // incarnation -- the asker's; its row of the process table stands in the payload's header
+    {"incarnation", Type::kInteger, Need::kAlways},
+};
+//   from worker   full  it is not sent: the asker has a deadline
+inline constexpr Field kWebSocketListed[] = {
+    {"request", Type::kInteger, Need::kAlways},
+    // connections -- maps of `reply_channel` and `path`, both text, in no order
+    {"connections", Type::kList, Need::kAlways, limits::kListedPerAnswer},
+    // more_content -- true: another answer follows
+    {"more_content", Type::kBoolean, Need::kAlways},
+};
+
 // What a consumer sends on a reply_channel (process-specific); which of the three below it is,
 // kind_of() says.
 //   full  the consumer is told so and may wait

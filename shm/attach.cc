@@ -27,7 +27,7 @@ union ControlBuffer {
 
 bool known(AttachWord word) noexcept {
   return (word >= AttachWord::kHello && word <= AttachWord::kDamaged) ||
-         (word >= AttachWord::kDrain && word <= AttachWord::kAccessLog);
+         (word >= AttachWord::kDrain && word <= AttachWord::kGiveUp);
 }
 
 // Takes ownership of every descriptor in the control messages.

@@ -47,12 +47,13 @@ enum class AttachWord : uint32_t {
   kObserved = 10,
   kDamaged = 11,
   // the master's orders to a worker; `number` of AcceptFrom, StopAcceptFrom is an index in Inheritance::listeners
-  kDrain = 16,           // accept no more, finish what is open within the drain time, leave; `number`:
-                         // what WebSockets are closed with, 0 for 1001. 1012: this segment is given up
+  kDrain = 16,           // accept no more, finish what is open within the drain time, leave
   kQuit = 17,            // leave now
   kAcceptFrom = 18,      // poll this listener too: its worker is down
   kStopAcceptFrom = 19,  // its worker is back
   kAccessLog = 20,       // the lines of its access log go here from now on
+  kMakeRoom = 21,        // as kDrain: another worker has its place
+  kGiveUp = 22,          // as kDrain: this segment is given up; its consumers make up their disconnects
 };
 
 enum class RefusedWhy : uint32_t { kVersion = 1, kFull = 2, kRights = 3, kDraining = 4, kProtocol = 5 };
@@ -64,7 +65,7 @@ struct AttachPacket {
   uint64_t magic = 0;        // Hello, Observe, Welcome, Observed: kMagic
   uint32_t process = 0;      // Welcome: your row. WantArena, Arena, ArenaGone: whose
   uint32_t incarnation = 0;  // of `process`
-  uint32_t number = 0;       // Welcome: consumer number, from 1. Refused: RefusedWhy. Drain: close code
+  uint32_t number = 0;       // Welcome: consumer number, from 1. Refused: RefusedWhy
   uint32_t reserved = 0;
   uint64_t control_bytes = 0;  // Welcome, Observed: size of the control segment
   uint64_t arena_bytes = 0;    // Welcome, Arena: size of the arena

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "protocol/codec.h"
 #include "shm/channel_layer.h"
@@ -48,7 +49,11 @@ class Conversation {
   // Some consumer was found stuck.
   virtual void on_stuck() noexcept = 0;
 
-  // The worker leaves: finish what is open; what would stay open by itself ends at `at_ms`, politely.
+  // Stays open by itself: it ends when one side wants it to.
+  [[nodiscard]] virtual bool lasts() const noexcept { return false; }
+  // Of what lasts(): its path, as its messages say it.
+  [[nodiscard]] virtual std::string_view path() const noexcept { return {}; }
+  // The worker leaves: finish what is open; what lasts() ends at `at_ms`, politely.
   virtual void leave(uint64_t at_ms) noexcept = 0;
   // Acts on what is due.
   virtual void on_clock(uint64_t now_ms) noexcept = 0;

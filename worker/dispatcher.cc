@@ -13,7 +13,7 @@ uint64_t Dispatcher::deaths() const noexcept {
 
 bool Dispatcher::anything_waiting() const noexcept {
   return place_.slots.any_ready() || (sealed_ && place_.layer.anything_waiting()) || groups_.busy() ||
-         deaths() != seen_deaths_;
+         list_.busy() || deaths() != seen_deaths_;
 }
 
 void Dispatcher::drain() noexcept {
@@ -54,12 +54,13 @@ void Dispatcher::tell_seen() noexcept {
 
 void Dispatcher::drain_inbox() noexcept {
   groups_.begin_turn();
-  for (uint32_t i = 0; i < limits::kInboxPerTurn && !groups_.busy(); ++i) {
+  list_.begin_turn();
+  for (uint32_t i = 0; i < limits::kInboxPerTurn && !groups_.busy() && !list_.busy(); ++i) {
     std::optional<shm::Delivery> delivery = place_.layer.try_receive();
     if (!delivery) return;
     if (delivery->returned() != shm::Returned::kNo) {
       hand_back(*delivery);
-    } else if (!groups_.take(*delivery)) {
+    } else if (!groups_.take(*delivery) && !list_.take(*delivery)) {
       place_.counters.add(Counter::kMisaddressed);
     }
   }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "worker/connection.h"
+#include "worker/connection_list.h"
 #include "worker/group_messages.h"
 #include "worker/workplace.h"
 
@@ -18,7 +19,7 @@ namespace sluice {
 class Dispatcher {
  public:
   Dispatcher(Workplace& place, ConnectionTable& connections) noexcept
-      : place_(place), connections_(connections), groups_(place, connections) {}
+      : place_(place), connections_(connections), groups_(place, connections), list_(place, connections) {}
 
   // Our arena is sealed: who asks may have it, and read what we answer. Until then questions wait.
   void arena_is_sealed() noexcept { sealed_ = true; }
@@ -39,6 +40,7 @@ class Dispatcher {
   Workplace& place_;
   ConnectionTable& connections_;
   GroupMessages groups_;
+  ConnectionList list_;
   uint64_t seen_deaths_ = 0;
   bool sealed_ = false;
 };

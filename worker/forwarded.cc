@@ -11,15 +11,10 @@ namespace {
 
 // The part of a host's name without its port; the port, or 0.
 void take_host(std::string_view host, Forwarded& said) noexcept {
-  if (!valid_host(host)) return;
-  const size_t bracket = host.find(']');
-  const size_t colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  said.server_port = 0;
-  if (colon != std::string_view::npos) {
-    said.server_port = port_in(host.substr(colon + 1)).value_or(0);
-    host = host.substr(0, colon);
-  }
-  said.host = bracket == std::string_view::npos ? host : host.substr(1, bracket - 1);
+  const std::optional<HostPort> parts = split_host(host);
+  if (!parts) return;
+  said.server_port = parts->port;
+  said.host = parts->host;
 }
 
 // WebSockets have schemes of their own with some proxies.

@@ -262,9 +262,11 @@ void HttpConnection::on_end() noexcept {
   if (exchanges_.empty()) connection_.finish();
 }
 
-// What was asked is answered, and the last answer says that it is. A request half received is the last.
+// What was asked is answered, and the last answer says that it is. A request half received, or on its way
+// to us, is the last.
 void HttpConnection::leave(uint64_t) noexcept {
-  if (session_.in_head()) return;
+  leave_at_ms_ = place_.now_ms + ms(limits::kLeavingPatience);
+  if (session_.in_head() || (exchanges_.empty() && session_.idle())) return;
   if (receiving_ != nullptr ? body_->complete : !session_.in_body()) {
     last_ = true;
   } else {
@@ -343,6 +345,7 @@ void HttpConnection::on_clock(uint64_t now_ms) noexcept {
   if (!exchanges_.empty() || !session_.idle()) return;
   // While it still takes the last answer it is not idle; a client that takes nothing is cut elsewhere.
   if (connection_.output_waiting() > 0) idle_since_ms_ = now_ms;
+  if (now_ms >= leave_at_ms_) return connection_.finish();
   const auto patience = fresh_ ? place_.settings.header_timeout : place_.settings.keepalive_timeout;
   if (now_ms >= idle_since_ms_ + ms(patience)) connection_.close();
 }
@@ -360,7 +363,7 @@ uint64_t HttpConnection::next_deadline() const noexcept {
   if (session_.in_body()) due = std::min(due, heard_ms_ + ms(place_.settings.body_timeout));
   if (exchanges_.empty() && session_.idle()) {
     const auto patience = fresh_ ? place_.settings.header_timeout : place_.settings.keepalive_timeout;
-    due = std::min(due, idle_since_ms_ + ms(patience));
+    due = std::min({due, idle_since_ms_ + ms(patience), leave_at_ms_});
   }
   return due;
 }

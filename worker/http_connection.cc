@@ -26,7 +26,9 @@ HttpConnection::HttpConnection(Connection& connection)
       session_(*this, place_.http_limits),
       exchanges_(place_.exchanges),
       heard_ms_(place_.now_ms),
-      idle_since_ms_(place_.now_ms) {}
+      idle_since_ms_(place_.now_ms) {
+  if (place_.draining) leave_at_ms_ = place_.now_ms + ms(limits::kLeavingPatience);  // behind a preface
+}
 
 HttpConnection::~HttpConnection() {
   place_.uploads.remove(*this);
@@ -108,9 +110,14 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
 }
 
 bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange) noexcept {
-  const HandshakeVerdict verdict = check_handshake(head, place_.settings.deflate);
+  const Origins& origins = place_.settings.allowed_origins;
+  HandshakeRules rules{.deflate = place_.settings.deflate, .origins = origins};
+  if (!origins.any()) rules.own = asked_host(place_, connection_.endpoints(), head);
+  const HandshakeVerdict verdict = check_handshake(head, rules);
   if (!verdict.handshake) {
     place_.counters.add(Counter::kRefusedHandshakes);
+    place_.refusals.tell(place_.now_ms, {.status = verdict.status, .reason = verdict.reason},
+                         connection_.endpoints().client_host, verdict.origin);
     exchange.to.keep_alive = false;
     answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;

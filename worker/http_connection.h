@@ -86,6 +86,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   uint64_t head_since_ms_ = 0;          // when the head being received began; 0: none is
   uint64_t heard_ms_;                   // when bytes last came in
   uint64_t idle_since_ms_;              // when the last answer was complete
+  uint64_t leave_at_ms_ = kNever;       // the worker leaves: when nothing is asked until then
   bool fresh_ = true;                   // no request yet
   bool feeding_ = false;     // session callbacks are above us
   bool paused_ = false;

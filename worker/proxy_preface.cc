@@ -89,9 +89,13 @@ void ProxyPreface::on_end() noexcept {
   refuse("its end came first");
 }
 
-void ProxyPreface::leave(uint64_t) noexcept { connection_.finish(); }
+void ProxyPreface::leave(uint64_t) noexcept {
+  leave_at_ms_ = connection_.place().now_ms +
+                 static_cast<uint64_t>(std::chrono::milliseconds(limits::kLeavingPatience).count());
+}
 
 void ProxyPreface::on_clock(uint64_t now_ms) noexcept {
+  if (now_ms >= leave_at_ms_) return connection_.finish();
   if (now_ms >= until_ms_) refuse("not whole in time");
 }
 

@@ -35,7 +35,9 @@ class ProxyPreface final : public Conversation {
   void on_stuck() noexcept override {}
   void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
-  [[nodiscard]] uint64_t next_deadline() const noexcept override { return until_ms_; }
+  [[nodiscard]] uint64_t next_deadline() const noexcept override {
+    return until_ms_ < leave_at_ms_ ? until_ms_ : leave_at_ms_;
+  }
 
  private:
   void learn(const ProxyHeader& header) noexcept;
@@ -44,6 +46,7 @@ class ProxyPreface final : public Conversation {
   Connection& connection_;
   std::string gathered_;  // a header that did not come in one read
   uint64_t until_ms_;
+  uint64_t leave_at_ms_ = kNever;  // the worker leaves: when no header came until then
 };
 
 // The first conversation of a connection just accepted: this or HTTP.

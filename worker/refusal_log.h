@@ -12,8 +12,9 @@ namespace sluice {
 // are counted elsewhere (worker/counters.h). Thread: the loop's.
 class RefusalLog {
  public:
-  // `client` is an address, "" for a unix socket; it is escaped.
-  void tell(uint64_t now_ms, const Refusal& refusal, std::string_view client) noexcept;
+  // `client` is an address, "" for a unix socket; `origin` where that is the reason. Both are escaped.
+  void tell(uint64_t now_ms, const Refusal& refusal, std::string_view client,
+            std::string_view origin = {}) noexcept;
 
  private:
   uint64_t next_ms_ = 0;  // when the next line may be written

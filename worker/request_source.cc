@@ -27,4 +27,12 @@ RequestSource source_of(Workplace& place, const Endpoints& ends, const RequestHe
   return source;
 }
 
+HostPort asked_host(const Workplace& place, const Endpoints& ends, const RequestHead& head) noexcept {
+  if (ends.trusted) {
+    const Forwarded said = read_forwarded(head.headers, place.settings.trusted_proxies);
+    if (!said.host.empty()) return {.host = said.host, .port = said.server_port, .port_said = true};
+  }
+  return split_host(head.authority).value_or(HostPort{});
+}
+
 }  // namespace sluice

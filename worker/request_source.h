@@ -4,6 +4,7 @@
 
 #include "worker/http_session.h"
 #include "worker/request_message.h"
+#include "worker/request_target.h"
 #include "worker/workplace.h"
 
 namespace sluice {
@@ -12,5 +13,10 @@ namespace sluice {
 // place.client_text: they are good until the next call.
 [[nodiscard]] RequestSource source_of(Workplace& place, const Endpoints& ends,
                                       const RequestHead& head) noexcept;
+
+// The host and port a client asked for: Host, or what a trusted proxy says in its place. Views point
+// into the head.
+[[nodiscard]] HostPort asked_host(const Workplace& place, const Endpoints& ends,
+                                  const RequestHead& head) noexcept;
 
 }  // namespace sluice

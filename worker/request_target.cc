@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "worker/header_field.h"
+#include "worker/ip_address.h"
 
 namespace sluice {
 namespace {
@@ -108,6 +109,19 @@ bool valid_host(std::string_view host) noexcept {
   size_t colon = host.find(':');
   if (colon == std::string_view::npos) return valid_name(host);
   return valid_name(host.substr(0, colon)) && valid_port(host.substr(colon + 1));
+}
+
+std::optional<HostPort> split_host(std::string_view host) noexcept {
+  if (!valid_host(host)) return std::nullopt;
+  const size_t bracket = host.find(']');
+  const size_t colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  HostPort parts{.host = host.substr(0, colon)};
+  if (bracket != std::string_view::npos) parts.host = host.substr(1, bracket - 1);
+  if (colon != std::string_view::npos) {
+    parts.port = port_in(host.substr(colon + 1)).value_or(0);
+    parts.port_said = true;
+  }
+  return parts;
 }
 
 std::optional<RequestTarget> split_target(std::string_view method,

@@ -5,6 +5,7 @@
 // T2  An authority given back passed valid_host().
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -32,5 +33,13 @@ struct RequestTarget {
 // may hold unreserved characters, %XX and the sub-delimiters but ',', which would make one Host
 // look like two; a port is 1 to 5 digits within 65535.
 [[nodiscard]] bool valid_host(std::string_view host) noexcept;
+
+struct HostPort {
+  std::string_view host;  // an IPv6 literal without its brackets
+  uint16_t port = 0;
+  bool port_said = false;
+};
+// The parts of it, as views; nothing where it is not valid.
+[[nodiscard]] std::optional<HostPort> split_host(std::string_view host) noexcept;
 
 }  // namespace sluice

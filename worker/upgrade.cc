@@ -12,7 +12,7 @@ namespace sluice {
 namespace {
 
 HandshakeVerdict refuse(int status, std::string_view reason, std::string_view extra = {}) {
-  return {.status = status, .reason = reason, .extra = extra, .handshake = {}};
+  return {.status = status, .reason = reason, .extra = extra, .origin = {}, .handshake = {}};
 }
 
 // 16 bytes in base64 are 22 characters and two signs of padding.
@@ -50,6 +50,17 @@ std::optional<std::string_view> only_value(const RequestHead& head, std::string_
   return lines == 1 ? only : std::nullopt;
 }
 
+// The origin that is not allowed, if there is one. Of several lines the second: a browser sends one.
+std::optional<std::string_view> refused_origin(const RequestHead& head, const HandshakeRules& rules) {
+  std::optional<std::string_view> refused;
+  if (rules.origins.any()) return refused;
+  size_t lines = 0;
+  for_each_value(head, "origin", [&](std::string_view value) {
+    if (!refused && (++lines > 1 || !rules.origins.allow(value, rules.own))) refused = value;
+  });
+  return refused;
+}
+
 // The sub-protocols offered, in order; none at all when one is no token or is there twice, or when
 // there are too many. Empty elements of the list count for nothing (RFC 9110 section 5.6.1).
 std::optional<std::vector<std::string_view>> offered_subprotocols(const RequestHead& head) {
@@ -69,7 +80,7 @@ std::optional<std::vector<std::string_view>> offered_subprotocols(const RequestH
 
 }  // namespace
 
-HandshakeVerdict check_handshake(const RequestHead& head, DeflateMode deflate) {
+HandshakeVerdict check_handshake(const RequestHead& head, const HandshakeRules& rules) {
   if (head.method != "GET") {
     return refuse(405, "a WebSocket handshake is a GET", "Allow: GET\r\n");
   }
@@ -86,13 +97,18 @@ HandshakeVerdict check_handshake(const RequestHead& head, DeflateMode deflate) {
   if (head.has_body()) return refuse(400, "a WebSocket handshake has no body");
   auto subprotocols = offered_subprotocols(head);
   if (!subprotocols) return refuse(400, "no valid Sec-WebSocket-Protocol");
-  const DeflateVerdict extensions = choose_deflate(head, deflate);
+  const DeflateVerdict extensions = choose_deflate(head, rules.deflate);
   if (!extensions.valid) return refuse(400, "no valid Sec-WebSocket-Extensions");
+  if (const auto origin = refused_origin(head, rules)) {
+    HandshakeVerdict verdict = refuse(403, "pages of this origin may not open a WebSocket here");
+    verdict.origin = *origin;
+    return verdict;
+  }
 
   Handshake handshake{.accept = handshake_accept(*key),
                       .subprotocols = std::move(*subprotocols),
                       .deflate = extensions.terms};
-  return {.status = 101, .reason = {}, .extra = {}, .handshake = std::move(handshake)};
+  return {.status = 101, .reason = {}, .extra = {}, .origin = {}, .handshake = std::move(handshake)};
 }
 
 void write_switching(const Handshake& handshake, std::string_view subprotocol,

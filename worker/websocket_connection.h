@@ -43,6 +43,10 @@ class WebSocketConnection final : public Conversation,
   void on_returned(shm::Delivery& returned) noexcept override;
   void on_deaths(uint64_t deaths) noexcept override;
   void on_stuck() noexcept override;
+  [[nodiscard]] bool lasts() const noexcept override {
+    return feed_ != nullptr && undecided_ == nullptr && !session_.close_sent();
+  }
+  [[nodiscard]] std::string_view path() const noexcept override { return feed_->path(); }
   void leave(uint64_t at_ms) noexcept override;
   void on_clock(uint64_t now_ms) noexcept override;
   [[nodiscard]] uint64_t next_deadline() const noexcept override;

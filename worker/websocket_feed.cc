@@ -64,6 +64,12 @@ Result<void> WebSocketFeed::announce(const RequestHead& head, const RequestSourc
   return {};
 }
 
+std::string_view WebSocketFeed::path() const noexcept {
+  const Bytes map(constants_.keys.data() - kMapHeaderBytes, constants_.keys.size() + kMapHeaderBytes);
+  const std::optional<ValueView> path = ValueView(map).find("path");
+  return path ? path->text().value_or("") : std::string_view();
+}
+
 void WebSocketFeed::found_taken() noexcept {
   if (taken_) return;
   taken_ = true;

@@ -38,6 +38,8 @@ class WebSocketFeed final : public Departure {
   // Looks whether somebody took the connect, or the connection.
   void look_at_owner() noexcept;
   [[nodiscard]] bool taken() const noexcept { return taken_; }
+  // As the constants say it; a view into them.
+  [[nodiscard]] std::string_view path() const noexcept;
   // The process that took the connect died before it owned the connection or said anything.
   [[nodiscard]] bool orphaned() const noexcept { return taken_ && !owner_; }
 

@@ -52,6 +52,7 @@ Channels open_channels(shm::ChannelLayer& layer) {
           .websocket_connect = open_channel(layer, "websocket.connect"),
           .websocket_receive = open_channel(layer, "websocket.receive"),
           .websocket_disconnect = open_channel(layer, "websocket.disconnect"),
+          .websocket_list = open_channel(layer, "websocket.list"),
           .group_add = open_channel(layer, "group.add"),
           .group_discard = open_channel(layer, "group.discard"),
           .group_list = open_channel(layer, "group.list"),
@@ -93,6 +94,7 @@ class Worker {
   void look_for_damage() noexcept;
   void leave(const char* why, uint16_t close_code = close_code::kGoingAway) noexcept;
   void go_on_leaving() noexcept;
+  void spread_ends() noexcept;
   [[nodiscard]] bool nothing_left() noexcept;
   [[nodiscard]] bool nobody_to_tell() noexcept;
   void stop_if_empty() noexcept;
@@ -293,9 +295,11 @@ void Worker::take_orders() noexcept {
         dispatcher_.arena_is_sealed();
         accept_from_ours();
         break;
-      case shm::AttachWord::kDrain:
-        place_.given_up = packet.number == close_code::kServiceRestart;
-        leave("told to", packet.number == 0 ? close_code::kGoingAway : static_cast<uint16_t>(packet.number));
+      case shm::AttachWord::kDrain: leave("told to"); break;
+      case shm::AttachWord::kMakeRoom: leave("replaced", close_code::kServiceRestart); break;
+      case shm::AttachWord::kGiveUp:
+        place_.given_up = true;
+        leave("segment given up", close_code::kServiceRestart);
         break;
       case shm::AttachWord::kQuit: quit(); break;
       case shm::AttachWord::kAcceptFrom:
@@ -363,22 +367,30 @@ void Worker::go_on_leaving() noexcept {
     for (const auto& acceptor : acceptors_) acceptor->stop();
     // The inherited descriptors too: while we hold one the port stays busy, and clients wait in vain.
     for (InheritedListener& listener : inheritance_.listeners) ::close(std::exchange(listener.fd, -1));
-    // Ends are spread, so that clients do not all come back in one moment: one a millisecond, or as
-    // many as four fifths of the drain time need.
-    const uint64_t spread = std::min<uint64_t>(
-        connections_.size(), ms(inheritance_.settings.drain_timeout) / 5 * 4);
-    uint64_t nth = 0;
-    connections_.for_each([&](Connection& connection) {
-      const uint64_t at_ms = place_.now_ms + nth++ * spread / connections_.size();
-      if (connection.ending()) return;
-      const Connection::Turn turn(connection);
-      connection.conversation().leave(at_ms);
-    });
+    spread_ends();
     // So that the loop wakes for the end of the drain time, whatever else it waits for.
     uv_timer_start(&drain_timer_, [](uv_timer_t*) {}, ms(inheritance_.settings.drain_timeout), 0);
   }
   if (place_.now_ms >= place_.drain_until_ms) return quit();
   stop_if_empty();
+}
+
+// What lasts is not ended at once, so that clients do not all come back in one moment. The last fifth of
+// the drain time is for closing handshakes.
+void Worker::spread_ends() noexcept {
+  uint64_t lasting = 0;
+  connections_.for_each([&](Connection& connection) {
+    if (!connection.ending() && connection.conversation().lasts()) ++lasting;
+  });
+  const uint64_t spread = std::min(lasting * ms(limits::kLeavingPace),
+                                   ms(inheritance_.settings.drain_timeout) / 5 * 4);
+  uint64_t nth = 0;
+  connections_.for_each([&](Connection& connection) {
+    if (connection.ending()) return;
+    const bool lasts = connection.conversation().lasts();
+    const Connection::Turn turn(connection);
+    connection.conversation().leave(lasts ? place_.now_ms + nth++ * spread / lasting : place_.now_ms);
+  });
 }
 
 bool Worker::nothing_left() noexcept {

@@ -11,6 +11,7 @@
 #include "shm/segment.h"
 #include "worker/deflate_terms.h"
 #include "worker/networks.h"
+#include "worker/origins.h"
 
 namespace sluice {
 
@@ -39,6 +40,7 @@ struct WorkerSettings {
   std::string root_path;      // SCRIPT_NAME
   Networks trusted_proxies;   // whose X-Forwarded-For and the like are believed
   Networks proxy_protocol;    // who begins a connection with a PROXY header
+  Origins allowed_origins;    // whose pages may open a WebSocket
   bool accept_by_consumer = false;
   DeflateMode deflate = DeflateMode::kOff;  // of WebSockets
   bool raw_forms = false;

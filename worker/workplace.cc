@@ -13,8 +13,8 @@ namespace sluice {
 
 bool Channels::sound(const shm::ChannelLayer& layer) const noexcept {
   const auto all = {http_request,      http_request_body, http_disconnect,      websocket_connect,
-                    websocket_receive, websocket_disconnect, group_add, group_discard,
-                    group_list,        group_send,       group_flush};
+                    websocket_receive, websocket_disconnect, websocket_list, group_add,
+                    group_discard,     group_list,        group_send,           group_flush};
   return std::all_of(all.begin(), all.end(), [&](uint32_t each) { return layer.is_sound(each); });
 }
 

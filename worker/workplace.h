@@ -33,7 +33,9 @@ namespace sluice {
 struct Channels {
   uint32_t http_request, http_request_body, http_disconnect;
   uint32_t websocket_connect, websocket_receive, websocket_disconnect;
-  uint32_t group_add, group_discard, group_list, group_send, group_flush;  // logical: only inboxes carry them
+  // Logical: only inboxes carry them.
+  uint32_t websocket_list;
+  uint32_t group_add, group_discard, group_list, group_send, group_flush;
 
   // Whether every queue behind them is one that honest processes can have left so.
   [[nodiscard]] bool sound(const shm::ChannelLayer& layer) const noexcept;

@@ -14,6 +14,8 @@
 //   add|discard <group> <channel>     says `changed <what came of it>`
 //   members <group>          says `members <number>`, or why not
 //   flush                    everything; says `flushed <messages>`, or why not
+//   living                   says `lives <reply channel> <path>` of each WebSocket, then `living <number>`, or why not
+//   tell <reply channel> <text>       says `told <what came of it>`
 #include <poll.h>
 #include <unistd.h>
 
@@ -122,6 +124,15 @@ class Speaker {
       const Result<void> changed =
           verb == "add" ? consumer_.group_add(group, rest) : consumer_.group_discard(group, rest);
       say("changed", changed.ok() ? "ok" : sluice::describe(changed.error()));
+    } else if (verb == "living") {
+      const auto living = consumer_.connections(std::chrono::seconds(30));
+      if (!living.ok()) return say("living", sluice::describe(living.error()));
+      for (const sluice::LivingConnection& each : *living) say("lives", each.reply_channel, each.path);
+      say("living", living->size());
+    } else if (verb == "tell") {
+      const Result<void> told = consumer_.send(group, {{"content", rest}});
+      consumer_.flush();
+      say("told", told.ok() ? "ok" : sluice::describe(told.error()));
     } else if (verb == "flush") {
       const auto flushed = consumer_.flush_all();
       if (flushed.ok()) {

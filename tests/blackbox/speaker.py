@@ -35,6 +35,14 @@ class Speaker(ConsumerProcess):
         """How many members the group has, by what all workers answer."""
         return int(self.ask(f"members {group}", "members"))
 
+    def living(self):
+        """{reply channel: path} of the WebSockets there are, by what all workers answer."""
+        before = self.tell("living")
+        number = int(self.wait_said(r"^living (\d+) *$", 30, before)[1])
+        lives = [line.split()[1:] for line in self.output.lines[before:] if line.startswith("lives ")]
+        assert len(lives) == number
+        return dict(lives)
+
     def flush(self):
         """How many messages waited in all channels; nobody is in any group afterwards."""
         return int(self.ask("flush", "flushed"))

@@ -21,7 +21,7 @@ namespace tests {
 namespace {
 
 struct Done {
-  std::atomic<int> pid, starts, drained, accept_from, stop_accept_from, arenas, access_logs;
+  std::atomic<int> pid, starts, drained, replaced, accept_from, stop_accept_from, arenas, access_logs;
   std::atomic<bool> ok, attached, sealed;
 };
 struct Shared {
@@ -59,8 +59,8 @@ bool only_these_open(const Inheritance& inheritance) {
 
 FakeWorkers::FakeWorkers() {
   for (Done& done : shared().workers) {
-    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.arenas,
-                                     &done.access_logs})
+    for (std::atomic<int>* number : {&done.pid, &done.starts, &done.drained, &done.replaced,
+                                     &done.arenas, &done.access_logs})
       *number = 0;
     done.accept_from = done.stop_accept_from = -1;
     done.ok = done.attached = done.sealed = false;
@@ -73,6 +73,7 @@ bool FakeWorkers::ok(uint32_t number) const { return shared().workers[number].ok
 bool FakeWorkers::attached(uint32_t number) const { return shared().workers[number].attached; }
 bool FakeWorkers::sealed_by_then(uint32_t number) const { return shared().workers[number].sealed; }
 bool FakeWorkers::drained(uint32_t number) const { return shared().workers[number].drained > 0; }
+bool FakeWorkers::replaced(uint32_t number) const { return shared().workers[number].replaced > 0; }
 int FakeWorkers::last_accept_from(uint32_t number) const {
   return shared().workers[number].accept_from;
 }
@@ -130,6 +131,10 @@ int run_worker(Inheritance inheritance) {
     if (order->packet.word == AttachWord::kQuit) return 0;
     if (order->packet.word == AttachWord::kDrain) {
       ++done.drained;
+      return 0;
+    }
+    if (order->packet.word == AttachWord::kMakeRoom) {
+      ++done.replaced;
       return 0;
     }
   }

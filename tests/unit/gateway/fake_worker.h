@@ -19,6 +19,7 @@ class FakeWorkers {
   [[nodiscard]] bool attached(uint32_t number) const;         // was told that it may accept
   [[nodiscard]] bool sealed_by_then(uint32_t number) const;   // nobody could map its arena for writing any more
   [[nodiscard]] bool drained(uint32_t number) const;          // was told to
+  [[nodiscard]] bool replaced(uint32_t number) const;         // was told to leave its place to another
   [[nodiscard]] int last_accept_from(uint32_t number) const;  // -1: never told
   [[nodiscard]] int last_stop_accept_from(uint32_t number) const;
   [[nodiscard]] int arenas_seen(uint32_t number) const;

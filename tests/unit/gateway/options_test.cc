@@ -111,6 +111,28 @@ TEST_CASE("proxies may be repeated, divided by commas, listed in the file, or no
   CHECK(refusal({"--proxy-protocol", many.c_str()}).ends_with(" must be at most 1024 networks (from the command line)"));
 }
 
+TEST_CASE("allowed origins may be repeated, divided by commas, listed in the file; any is the default") {
+  using Texts = std::vector<std::string>;
+  const File file("allowed-origins = [\"same\", \"https://*.example.org, null\"]\n");
+  const Texts all = {"same", "https://*.example.org", "null"};
+
+  CHECK(read({}).options.worker.allowed_origins.any());
+  CHECK(read({}).options.worker.allowed_origins.texts() == Texts{"any"});
+  CHECK(read({"--allowed-origins", "any"}).options.worker.allowed_origins.any());
+  CHECK(read({"--allowed-origins", "same,https://*.example.org", "--allowed-origins", "null"})
+            .options.worker.allowed_origins.texts() == all);
+  CHECK(read({}, {"SLUICE_ALLOWED_ORIGINS=same, https://*.example.org,null"})
+            .options.worker.allowed_origins.texts() == all);
+  CHECK(read({"--config", file.path()}).options.worker.allowed_origins.texts() == all);
+
+  std::string many = "same";
+  for (size_t i = 0; i < limits::kAllowedOrigins; ++i) many += ",same";
+  CHECK(refusal({"--allowed-origins", many.c_str()}).ends_with(" must be at most 256 origins (from the command line)"));
+  CHECK(refusal({}, {"SLUICE_ALLOWED_ORIGINS="}) ==
+        "allowed-origins  must be any alone, or same, null, and origins like https://example.org or "
+        "https://*.example.org:8443, not '' (from the environment)");
+}
+
 TEST_CASE("a channel's capacity and expiry may be repeated, listed in the file, or divided by commas") {
   const File file("channel = [\"jobs.* capacity=5\", \"a?b expiry=0.5 capacity=70000\"]\n");
   const File sound("channel = [\"jobs.* capacity=5\", \"a?b  expiry=0.5\"]\n");
@@ -189,7 +211,8 @@ TEST_CASE("what --print-config prints reads back as the same options") {
             "0.125", "--forms", "raw", "--accept", "consumer", "--access-log",
             "/var/log/a \"b\".log", "--access-log-format", "json", "--channel",
             "jobs.* capacity=5 expiry=0.25", "--channel", "x expiry=7", "--trusted-proxies",
-            "10.0.0.0/8,unix", "--proxy-protocol", "2001:db8::/32"});
+            "10.0.0.0/8,unix", "--proxy-protocol", "2001:db8::/32", "--allowed-origins",
+            "same,https://*.Example.org:8443"});
   REQUIRE(printed.asked == Asked::kText);
   const File file(printed.text);
 

@@ -120,7 +120,7 @@ TEST_CASE("draining tells every worker, and is over when all have left") {
   Bench bench(2);
   bench.start();
 
-  bench.workers->drain(0);
+  bench.workers->drain(shm::AttachWord::kDrain);
 
   CHECK(bench.loop.until([&] { return bench.gone; }));
   CHECK(bench.fake.drained(0));
@@ -153,9 +153,72 @@ TEST_CASE(
   CHECK(bench.fake.pid(1) != second);
   CHECK(bench.fake.starts(0) == 2);
   CHECK(bench.fake.starts(1) == 2);
-  CHECK(bench.fake.drained(0));
-  CHECK(bench.fake.drained(1));
+  CHECK(bench.fake.replaced(0));
+  CHECK(bench.fake.replaced(1));
+  CHECK(!bench.fake.drained(0));
   CHECK(bench.ready == 1);
+}
+
+TEST_CASE("rolling restarts asked for during one are one more afterwards") {
+  Bench bench(1);
+  bench.start();
+  bench.fake.hold_starts(true);
+  for (int i = 0; i < 3; ++i) bench.workers->roll();
+  bench.fake.hold_starts(false);
+
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 2; }));
+  CHECK(bench.fake.starts(0) == 3);
+
+  bench.workers->roll();
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 3; }));
+  CHECK(bench.fake.starts(0) == 4);
+}
+
+TEST_CASE("a post is not given a third process while its first is leaving") {
+  Bench bench(1);
+  bench.start();
+  bench.fake.ignore_orders(true);
+  bench.workers->roll();
+  REQUIRE(bench.loop.until([&] { return bench.fake.starts(0) == 2; }));
+
+  bench.workers->roll();
+
+  CHECK(bench.loop.until([&] { return bench.fake.starts(0) == 3; }));
+  CHECK(!bench.dead.empty());  // the first, killed when its time was over
+}
+
+TEST_CASE("a rolling restart waits for a free row") {
+  Bench bench(1);
+  bench.start();
+  std::vector<ProcessName> taken;
+  while (const auto name = bench.memory.reserve(shm::Role::kWorker, 0)) taken.push_back(*name);
+  REQUIRE(!taken.empty());
+
+  bench.workers->roll();
+  CHECK(bench.fake.starts(0) == 1);
+  bench.memory.processes().set_dead(taken.back());
+  bench.memory.processes().set_free(taken.back());
+
+  CHECK(bench.loop.until([&] { return bench.fake.starts(0) == 2; }));
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 1; }));
+}
+
+TEST_CASE("draining during a rolling restart ends it, and everybody") {
+  for (const bool held : {true, false}) {
+    CAPTURE(held);
+    Bench bench(2);
+    bench.start();
+    bench.fake.hold_starts(held);
+    bench.workers->roll();
+    bench.workers->roll();
+
+    bench.workers->drain(shm::AttachWord::kDrain);
+
+    bench.fake.hold_starts(false);
+    CHECK(bench.loop.until([&] { return bench.gone; }));
+    CHECK(bench.fake.starts(0) <= 2);
+    CHECK(bench.fake.starts(1) == 1);
+  }
 }
 
 TEST_CASE("a successor that dies stops the rolling restart, and the old worker stays") {

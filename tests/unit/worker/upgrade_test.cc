@@ -52,7 +52,7 @@ RequestHead head_with(const Fields& fields) {
 }
 
 HandshakeVerdict verdict_on(const RequestHead& head, DeflateMode mode = DeflateMode::kShared) {
-  return check_handshake(head, mode);
+  return check_handshake(head, {.deflate = mode, .origins = Origins()});
 }
 int status_of(const Fields& fields) { return verdict_on(head_with(fields)).status; }
 
@@ -227,6 +227,34 @@ TEST_CASE("a sub-protocol that is no token, or there twice, or one too many, is 
   for (size_t i = 1; i < limits::kSubprotocols; ++i) most += ",p" + std::to_string(i);
   CHECK(status_of(with(kPlain, "Sec-WebSocket-Protocol", most)) == 101);
   CHECK(status_of(with(kPlain, "Sec-WebSocket-Protocol", most + ",more")) == 400);
+}
+
+TEST_CASE("of the origins listed a handshake has one, or none at all") {
+  Origins origins;
+  origins.add("https://example.org");
+  origins.add("same");
+  const auto verdict = [&](const Fields& fields) {
+    return check_handshake(head_with(fields), {.origins = origins, .own = {.host = "server.example.com"}});
+  };
+  const Fields good = with(kPlain, "Origin", "https://example.org");
+
+  CHECK(verdict(kPlain).status == 101);
+  CHECK(verdict(good).status == 101);
+  CHECK(verdict(with(kPlain, "oRIGIN", "HTTPS://Example.org:443")).status == 101);
+  CHECK(verdict(with(kPlain, "Origin", "https://server.example.com")).status == 101);
+  for (const char* const bad : {"https://evil.test", "null", "", "example.org"}) {
+    CAPTURE(bad);
+    const HandshakeVerdict refused = verdict(with(kPlain, "Origin", bad));
+    CHECK(refused.status == 403);
+    CHECK(refused.origin == bad);
+    CHECK(!refused.handshake);
+    CHECK(status_of(with(kPlain, "Origin", bad)) == 101);  // where any may come
+  }
+  CHECK(verdict(twice(good, "Origin", "https://example.org")).status == 403);
+  CHECK(verdict(twice(good, "Origin", "https://evil.test")).origin == "https://evil.test");
+  CHECK(verdict(twice(with(kPlain, "Origin", "https://evil.test"), "Origin", "https://example.org")).origin ==
+        "https://evil.test");
+  CHECK(verdict(with(with(kPlain, "Origin", "null"), "Sec-WebSocket-Version", "8")).status == 426);
 }
 
 TEST_CASE("the answer says 101, the digest and what was chosen") {
