@@ -6,6 +6,8 @@
 // C2  Within a Turn output is gathered: one write for all of it, at the end.
 // C3  A connection ends in one of three ways: close(), all said; finish(), flush, say so, and read
 //     on for a while so that the last answer is not lost to a reset; cut(), at once, with a reset.
+// C4  What an idle connection does not need it does not have: buffers are lent while bytes wait, and who is
+//     at both ends is for its first conversation to keep.
 #pragma once
 
 #include <array>
@@ -15,9 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "protocol/limits.h"
 #include "worker/client_addresses.h"
 #include "worker/conversation.h"
 #include "worker/deadlines.h"
+#include "worker/exchange.h"
 #include "worker/socket.h"
 #include "worker/workplace.h"
 
@@ -47,9 +51,6 @@ class Connection final : public Timed, private Socket::Listener {
   explicit Connection(ConnectionTable& table) noexcept : table_(table) {}
 
   [[nodiscard]] Workplace& place() const noexcept;
-  [[nodiscard]] const Endpoints& endpoints() const noexcept { return endpoints_; }
-  // A proxy said who is at both ends.
-  void set_endpoints(Endpoints said) noexcept { endpoints_ = std::move(said); }
   [[nodiscard]] uint32_t slot() const noexcept { return slot_; }
   [[nodiscard]] ReplyAddress address(uint32_t ordinal) const noexcept;
   [[nodiscard]] Conversation& conversation() const noexcept { return *conversation_; }
@@ -88,9 +89,20 @@ class Connection final : public Timed, private Socket::Listener {
   enum class State : uint8_t { kOpen, kFinishing, kLingering, kClosing };
   static constexpr uint32_t kNoSlot = 0xffffffff;
 
+  // What an idle connection has nothing of: bytes that wait, in or out, and the rest of its end.
+  struct Pending {
+    std::string input;   // the conversation did not take it
+    std::string output;  // the socket had no room for it
+    size_t sent = 0;     // of output, from its front
+    uint64_t progress_ms = 0;  // when the socket, or the client, last took something of it
+    // Of it then, while more waits: a slow client takes of that before the socket has room again.
+    size_t unacknowledged = 0;
+    uint64_t linger_until_ms = 0;
+    size_t lingered_bytes = 0;
+    void reset() noexcept;
+  };
+
   // from the table
-  [[nodiscard]] bool open(shm::Fd fd, const sockaddr_storage& client,
-                          const InheritedListener& from) noexcept;
   void begin(shm::ConnectionSlots::Opened slot, std::unique_ptr<Conversation> conversation) noexcept;
   void reset() noexcept;
 
@@ -104,8 +116,13 @@ class Connection final : public Timed, private Socket::Listener {
   void take_end() noexcept;
   void deliver(Bytes bytes) noexcept;
   void read_socket(bool on) noexcept;
-  void put(std::span<const Bytes> pieces) noexcept;  // to the socket, else to waiting_
+  void put(std::span<const Bytes> pieces) noexcept;  // to the socket, else to pending()
   void keep_waiting(Bytes bytes) noexcept;
+  [[nodiscard]] Pending& pending();
+  void give_back_if_empty() noexcept;  // pending_
+  [[nodiscard]] bool output_kept() const noexcept {
+    return pending_ != nullptr && !pending_->output.empty();
+  }
   void after_output() noexcept;
   void linger() noexcept;
   void end(bool with_reset) noexcept;
@@ -118,10 +135,7 @@ class Connection final : public Timed, private Socket::Listener {
   Socket socket_;
   std::unique_ptr<Conversation> conversation_;  // null: refused at the door, lingering
   std::unique_ptr<Conversation> next_;
-  std::string kept_;     // input the conversation did not take
-  std::string waiting_;  // output the socket had no room for
-  size_t sent_ = 0;      // of waiting_, from its front
-  Endpoints endpoints_;
+  std::unique_ptr<Pending> pending_;  // lent by the table (C4); null: nothing is
   uint32_t slot_ = kNoSlot;
   uint32_t generation_ = 0;
   State state_ = State::kOpen;
@@ -131,18 +145,13 @@ class Connection final : public Timed, private Socket::Listener {
   bool ended_ = false;
   bool broken_ = false;
   bool high_water_ = false;
-  uint64_t progress_ms_ = 0;  // when the socket, or the client, last took something
-  // Of its output then, while more waits: a slow client takes of that before the socket has room again.
-  size_t unacknowledged_ = 0;
-  uint64_t linger_until_ms_ = 0;
-  size_t lingered_bytes_ = 0;
-  ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;
   bool at_door_ = false;  // refused, and told so
+  ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;
 };
 
 class ConnectionTable {
  public:
-  using Begin = std::unique_ptr<Conversation> (*)(Connection&);
+  using Begin = std::unique_ptr<Conversation> (*)(Connection&, const Endpoints&);
   // `begin` makes a new connection's first conversation.
   ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections);
   ~ConnectionTable();
@@ -173,8 +182,8 @@ class ConnectionTable {
   friend class Connection;
   static constexpr size_t kReadBytes = 64 * 1024;
   [[nodiscard]] std::optional<shm::ConnectionSlots::Opened> admit(
-      Connection& connection, const sockaddr_storage& client) noexcept;
-  void refuse(Connection& connection) noexcept;
+      Connection& connection, const sockaddr_storage& client, const Endpoints& ends) noexcept;
+  void refuse(Connection& connection, std::string_view client) noexcept;
   [[nodiscard]] Bytes refusal(std::string_view client) noexcept;
   void take_back(Connection& connection) noexcept;
   void keep_spare(std::unique_ptr<Connection> connection) noexcept;
@@ -188,6 +197,7 @@ class ConnectionTable {
   size_t at_door_ = 0;  // of those
   ClientAddresses addresses_;
   std::vector<std::unique_ptr<Connection>> spare_;
+  FreeList<Connection::Pending, limits::kSpareBuffers> pending_;
   Connection* gathering_ = nullptr;  // whose Turn gathers
   std::string gathered_;
   std::array<char, kReadBytes> read_buffer_;
