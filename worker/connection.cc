@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/limits.h"
+#include "worker/connection_table.h"
 
 namespace sluice {
 namespace {

@@ -1,11 +1,12 @@
-// worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
+// worker/connection_table.cc -- see connection_table.h; and how a connection begins, and begins again.
+#include "worker/connection_table.h"
+
 #include <sys/socket.h>
 
 #include <algorithm>
 
 #include "protocol/limits.h"
 #include "worker/backpressure.h"
-#include "worker/connection.h"
 #include "worker/http_writer.h"
 
 namespace sluice {

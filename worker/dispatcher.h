@@ -9,7 +9,7 @@
 //     what a turn gathers is dropped with the connection. (A long piece may be out by then.)
 #pragma once
 
-#include "worker/connection.h"
+#include "worker/connection_table.h"
 #include "worker/group_messages.h"
 #include "worker/workplace.h"
 

@@ -45,10 +45,16 @@ class Crowd:
     def __len__(self):
         return len(self._sockets)
 
-    def send(self, data):
-        """Sends bytes as they are, on each."""
+    def exchange(self, sent, expected):
+        """One after the other sends these bytes, and receives those."""
         for one in self._sockets.values():
-            one.sendall(data)
+            one.sendall(sent)
+            answer = b""
+            while len(answer) < len(expected):
+                piece = one.recv(4096)
+                assert piece, "a member was closed"
+                answer += piece
+            assert answer == expected, answer[:80]
 
     def wait_for_all(self, expected, seconds=30.0):
         """Waits until every connection has received exactly these bytes since the last time."""

@@ -67,8 +67,7 @@ def test_a_websocket_that_spoke_takes_no_more_once_it_is_silent():
     with Gateway() as gateway:
         before = warm(gateway)
         with crowd_of(gateway, MANY) as crowd:
-            crowd.send(frame(TEXT, b"said once"))
-            crowd.wait_for_all(b"\x81\x09said once")
+            crowd.exchange(frame(TEXT, b"said once"), b"\x81\x09said once")
             assert grown(gateway, before) <= 2048 * MANY + BEGUN + KEPT
 
 
