@@ -78,8 +78,9 @@ class Crowd:
                 self._read_frame(one)
 
     def _begun(self, server, request):
-        source = f"127.0.0.{1 + len(self.sockets) // PER_ADDRESS}"
-        one = socket.create_connection(("127.0.0.1", server.port), 30, (source, 0))
+        address = len(self.sockets) // PER_ADDRESS
+        one = socket.create_connection(("127.0.0.1", server.port), 30, (f"127.0.0.{1 + address}", 0) if address else None)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves no port waiting behind
         self.sockets.append(one)
         one.sendall(request)
         return one
