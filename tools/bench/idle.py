@@ -28,7 +28,7 @@ PER_ADDRESS = 20000  # a source address has some 28,000 ports; on loopback there
 PLAIN = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 DEFLATE = PLAIN + "Sec-WebSocket-Extensions: permessage-deflate\r\n"
-WORDS = b"what a client says once, before it falls silent: " * 4
+WORDS = b"what a client says once, before it falls silent: " * 16  # long enough to be deflated
 
 
 def frame(payload, deflated):
