@@ -52,7 +52,7 @@ def warm(gateway):
 
 
 def test_an_idle_websocket_takes_at_most_two_kib_and_leaves_them_to_the_next():
-    with Gateway() as gateway:
+    with Gateway("--ping-interval", 600) as gateway:
         before = warm(gateway)
         with crowd_of(gateway, MANY):
             assert grown(gateway, before) <= 2048 * MANY + BEGUN + KEPT
@@ -64,7 +64,7 @@ def test_an_idle_websocket_takes_at_most_two_kib_and_leaves_them_to_the_next():
 
 
 def test_a_websocket_that_spoke_takes_no_more_once_it_is_silent():
-    with Gateway() as gateway:
+    with Gateway("--ping-interval", 600) as gateway:
         before = warm(gateway)
         with crowd_of(gateway, MANY) as crowd:
             crowd.exchange(frame(TEXT, b"said once"), b"\x81\x09said once")
@@ -72,7 +72,7 @@ def test_a_websocket_that_spoke_takes_no_more_once_it_is_silent():
 
 
 def test_an_idle_http_connection_takes_at_most_one_kib_and_a_half():
-    with Gateway() as gateway:
+    with Gateway("--ping-interval", 600) as gateway:
         before = warm(gateway)
         clients = [gateway.connect() for _ in range(MANY)]
         assert all(client.exchange("GET", "/").status == 200 for client in clients)
