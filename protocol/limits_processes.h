@@ -15,6 +15,9 @@ namespace sluice::limits {
 // Output gathered within a turn of the loop and copied once; longer pieces go out from where they
 // lie.
 inline constexpr size_t kGatheredOutputBytes = 16 * kKiB;
+// Buffers of a worker for output that a slow client makes wait, kept for the next ones, each at most
+// kOutputSoftBytes. Beyond: freed, and made again when needed.
+inline constexpr size_t kSpareBuffers = 64;
 // Replies taken from one connection before the next has its turn: one full ring.
 inline constexpr uint32_t kRepliesPerRound = 16;
 // Connections and inbox messages served in one turn of the loop, so that sockets get theirs.

@@ -44,6 +44,12 @@ class Claim {
   // The block written to; kNoBlock for a chain.
   [[nodiscard]] BlockIndex block() const noexcept { return block_; }
   [[nodiscard]] explicit operator bool() const noexcept { return pool_ != nullptr; }
+  // Forgets its block, which its claimer keeps by number: to be freed, or made a claim again by the
+  // constructor. kNoBlock where it was sent.
+  [[nodiscard]] BlockIndex put_aside() noexcept {
+    pool_ = nullptr;
+    return std::exchange(block_, kNoBlock);
+  }
   void abandon() noexcept {
     if (pool_ != nullptr) give_up();
   }

@@ -12,7 +12,7 @@
 #include <uv.h>
 
 #include "shm/fd.h"
-#include "worker/connection.h"
+#include "worker/connection_table.h"
 #include "worker/worker.h"
 
 namespace sluice {

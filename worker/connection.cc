@@ -2,8 +2,10 @@
 #include "worker/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/limits.h"
+#include "worker/connection_table.h"
 
 namespace sluice {
 namespace {
@@ -48,7 +50,7 @@ ReplyAddress Connection::address(uint32_t ordinal) const noexcept {
 
 size_t Connection::output_waiting() const noexcept {
   const size_t gathered = table_.gathering_ == this ? table_.gathered_.size() : 0;
-  return gathered + waiting_.size() - sent_;
+  return gathered + (pending_ != nullptr ? pending_->output.size() - pending_->sent : 0);
 }
 
 void Connection::write(std::initializer_list<Bytes> pieces) noexcept {
@@ -75,11 +77,10 @@ void Connection::write(std::initializer_list<Bytes> pieces) noexcept {
 
 void Connection::put(std::span<const Bytes> pieces) noexcept {
   size_t written = 0;
-  if (waiting_.empty()) {
+  if (!output_kept()) {
     const ssize_t sent = socket_.send(pieces);
     if (sent < 0) return on_broken();
     written = static_cast<size_t>(sent);
-    if (written > 0) progress_ms_ = place().now_ms;
   }
   for (const Bytes piece : pieces) {
     const size_t skipped = std::min(written, piece.size());
@@ -89,31 +90,33 @@ void Connection::put(std::span<const Bytes> pieces) noexcept {
 }
 
 void Connection::keep_waiting(Bytes bytes) noexcept {  // C1
-  if (waiting_.empty()) {
-    progress_ms_ = place().now_ms;
-    unacknowledged_ = socket_.unacknowledged();
+  Pending& waits = pending();
+  if (waits.output.empty()) {
+    waits.progress_ms = place().now_ms;
+    waits.unacknowledged = socket_.unacknowledged();
     socket_.want(socket_reads_, true);
-  } else if (sent_ > waiting_.size() / 2) {
-    waiting_.erase(0, sent_);
-    sent_ = 0;
+  } else if (waits.sent > waits.output.size() / 2) {
+    waits.output.erase(0, waits.sent);
+    waits.sent = 0;
   }
-  waiting_.append(as_text(bytes));
+  waits.output.append(as_text(bytes));
 }
 
 void Connection::on_writable() noexcept {
-  const Bytes rest = as_bytes(waiting_).subspan(sent_);
+  if (!output_kept()) return;
+  Pending& waits = *pending_;
+  const Bytes rest = as_bytes(waits.output).subspan(waits.sent);
   const ssize_t sent = socket_.send({&rest, 1});
   if (sent < 0) return on_broken();
   if (sent == 0) return;
   Turn turn(*this);
-  progress_ms_ = place().now_ms;
-  unacknowledged_ = socket_.unacknowledged();
-  sent_ += static_cast<size_t>(sent);
-  if (sent_ == waiting_.size()) {
-    waiting_.clear();
-    sent_ = 0;
-    // What a slow client once needed is not kept for it.
-    if (waiting_.capacity() > limits::kOutputSoftBytes) std::string().swap(waiting_);
+  waits.progress_ms = place().now_ms;
+  waits.unacknowledged = socket_.unacknowledged();
+  waits.sent += static_cast<size_t>(sent);
+  if (waits.sent == waits.output.size()) {
+    waits.output.clear();
+    waits.sent = 0;
+    give_back_if_empty();
     socket_.want(socket_reads_, false);
   }
   after_output();
@@ -142,12 +145,34 @@ void Connection::invite_sender() noexcept {
   if (waiter != shm::kNobody) place().layer.doorbell().ring(waiter);
 }
 
+// ---- what waits ---------------------------------------------------------------------------------
+
+// A slow client's buffers are the next one's: neither holds on to what it once needed.
+void Connection::Pending::reset() noexcept {
+  for (std::string* bytes : {&input, &output}) {
+    bytes->clear();
+    if (bytes->capacity() > limits::kOutputSoftBytes) std::string().swap(*bytes);
+  }
+  sent = unacknowledged = lingered_bytes = 0;
+}
+
+Connection::Pending& Connection::pending() {
+  if (pending_ == nullptr) pending_ = table_.pending_.take();
+  return *pending_;
+}
+
+void Connection::give_back_if_empty() noexcept {
+  if (state_ == State::kOpen && pending_->input.empty() && pending_->output.empty()) {
+    table_.pending_.give_back(std::move(pending_));
+  }
+}
+
 // ---- input --------------------------------------------------------------------------------------
 
 void Connection::read_socket(bool on) noexcept {
   if (on == socket_reads_) return;
   socket_reads_ = on;
-  socket_.want(on, !waiting_.empty());
+  socket_.want(on, output_kept());
 }
 
 void Connection::on_readable() noexcept {
@@ -166,8 +191,8 @@ void Connection::on_readable() noexcept {
 
 void Connection::take_input(Bytes bytes) noexcept {
   if (state_ == State::kOpen) return deliver(bytes);
-  lingered_bytes_ += bytes.size();
-  if (lingered_bytes_ > limits::kLingerBytes) end(false);
+  pending().lingered_bytes += bytes.size();
+  if (pending_->lingered_bytes > limits::kLingerBytes) end(false);
 }
 
 void Connection::take_end() noexcept {
@@ -196,8 +221,8 @@ void Connection::deliver(Bytes bytes) noexcept {
   delivering_ = false;
   if (state_ == State::kClosing) return;
   if (state_ != State::kOpen) bytes = {};  // refused: what follows is not parsed
-  kept_.assign(as_text(bytes));
-  read_socket(kept_.empty() && (wants_input_ || state_ != State::kOpen) && !ended_);
+  if (!bytes.empty()) pending().input.assign(as_text(bytes));
+  read_socket(bytes.empty() && (wants_input_ || state_ != State::kOpen) && !ended_);
 }
 
 void Connection::stop_reading() noexcept {
@@ -208,9 +233,9 @@ void Connection::stop_reading() noexcept {
 void Connection::start_reading() noexcept {
   wants_input_ = true;
   if (delivering_ || state_ == State::kClosing) return;
-  if (!kept_.empty()) {
-    const std::string bytes = std::move(kept_);
-    kept_.clear();
+  if (pending_ != nullptr && !pending_->input.empty()) {
+    const std::string bytes = std::exchange(pending_->input, {});
+    give_back_if_empty();
     deliver(as_bytes(bytes));
   } else if (!ended_) {
     read_socket(true);
@@ -234,8 +259,8 @@ void Connection::linger() noexcept {
     return;
   }
   state_ = State::kLingering;
-  linger_until_ms_ = place().now_ms + ms(limits::kLingerTimeout);
-  kept_.clear();
+  pending().input.clear();
+  pending().linger_until_ms = place().now_ms + ms(limits::kLingerTimeout);
   if (!delivering_) read_socket(true);
 }
 
@@ -282,8 +307,8 @@ void Connection::give_up_slot() noexcept {
 // ---- time ---------------------------------------------------------------------------------------
 
 uint64_t Connection::own_deadline() const noexcept {
-  if (state_ == State::kLingering) return linger_until_ms_;
-  return output_waiting() > 0 ? progress_ms_ + ms(place().settings.send_timeout) : kNever;
+  if (state_ == State::kLingering) return pending_->linger_until_ms;
+  return output_kept() ? pending_->progress_ms + ms(place().settings.send_timeout) : kNever;
 }
 
 void Connection::set_deadline() noexcept {
@@ -296,18 +321,18 @@ void Connection::set_deadline() noexcept {
 void Connection::on_deadline(uint64_t now_ms) noexcept {
   Turn turn(*this);
   if (state_ == State::kLingering) {
-    if (now_ms >= linger_until_ms_) end(false);
+    if (now_ms >= pending_->linger_until_ms) end(false);
     return;
   }
-  if (output_waiting() > 0 && now_ms >= own_deadline()) {
+  if (output_kept() && now_ms >= own_deadline()) {
     const size_t unacknowledged = socket_.unacknowledged();
-    if (unacknowledged >= unacknowledged_) {
+    if (unacknowledged >= pending_->unacknowledged) {
       place().counters.add(Counter::kSendTimeouts);
       end(true);
       return;
     }
-    progress_ms_ = now_ms;
-    unacknowledged_ = unacknowledged;
+    pending_->progress_ms = now_ms;
+    pending_->unacknowledged = unacknowledged;
   }
   if (state_ == State::kOpen) conversation_->on_clock(now_ms);
 }

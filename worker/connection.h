@@ -1,19 +1,18 @@
-// worker/connection.h -- client connections: in, out, time-outs of their own, close. With socket.h
-// below it, the only file that touches a client's socket.
+// worker/connection.h -- a client's connection: in, out, time-outs of its own, close. With socket.h
+// below it, and the table beside it, all that touches a client's socket.
 //
 // C1  What the socket does not take at once is copied to the heap: a slow client pins no block
 //     (decisions.md 11). Over the soft bound the slot's senders are refused until it has drained.
 // C2  Within a Turn output is gathered: one write for all of it, at the end.
 // C3  A connection ends in one of three ways: close(), all said; finish(), flush, say so, and read
 //     on for a while so that the last answer is not lost to a reset; cut(), at once, with a reset.
+// C4  What an idle connection does not need it does not have: buffers are lent while bytes wait, and who is
+//     at both ends is for its first conversation to keep.
 #pragma once
 
-#include <array>
 #include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "worker/client_addresses.h"
 #include "worker/conversation.h"
@@ -47,9 +46,6 @@ class Connection final : public Timed, private Socket::Listener {
   explicit Connection(ConnectionTable& table) noexcept : table_(table) {}
 
   [[nodiscard]] Workplace& place() const noexcept;
-  [[nodiscard]] const Endpoints& endpoints() const noexcept { return endpoints_; }
-  // A proxy said who is at both ends.
-  void set_endpoints(Endpoints said) noexcept { endpoints_ = std::move(said); }
   [[nodiscard]] uint32_t slot() const noexcept { return slot_; }
   [[nodiscard]] ReplyAddress address(uint32_t ordinal) const noexcept;
   [[nodiscard]] Conversation& conversation() const noexcept { return *conversation_; }
@@ -88,9 +84,20 @@ class Connection final : public Timed, private Socket::Listener {
   enum class State : uint8_t { kOpen, kFinishing, kLingering, kClosing };
   static constexpr uint32_t kNoSlot = 0xffffffff;
 
+  // What an idle connection has nothing of: bytes that wait, in or out, and the rest of its end.
+  struct Pending {
+    std::string input;   // the conversation did not take it
+    std::string output;  // the socket had no room for it
+    size_t sent = 0;     // of output, from its front
+    uint64_t progress_ms = 0;  // when the socket, or the client, last took something of it
+    // Of it then, while more waits: a slow client takes of that before the socket has room again.
+    size_t unacknowledged = 0;
+    uint64_t linger_until_ms = 0;
+    size_t lingered_bytes = 0;
+    void reset() noexcept;
+  };
+
   // from the table
-  [[nodiscard]] bool open(shm::Fd fd, const sockaddr_storage& client,
-                          const InheritedListener& from) noexcept;
   void begin(shm::ConnectionSlots::Opened slot, std::unique_ptr<Conversation> conversation) noexcept;
   void reset() noexcept;
 
@@ -104,8 +111,13 @@ class Connection final : public Timed, private Socket::Listener {
   void take_end() noexcept;
   void deliver(Bytes bytes) noexcept;
   void read_socket(bool on) noexcept;
-  void put(std::span<const Bytes> pieces) noexcept;  // to the socket, else to waiting_
+  void put(std::span<const Bytes> pieces) noexcept;  // to the socket, else to pending()
   void keep_waiting(Bytes bytes) noexcept;
+  [[nodiscard]] Pending& pending();
+  void give_back_if_empty() noexcept;  // pending_
+  [[nodiscard]] bool output_kept() const noexcept {
+    return pending_ != nullptr && !pending_->output.empty();
+  }
   void after_output() noexcept;
   void linger() noexcept;
   void end(bool with_reset) noexcept;
@@ -118,10 +130,7 @@ class Connection final : public Timed, private Socket::Listener {
   Socket socket_;
   std::unique_ptr<Conversation> conversation_;  // null: refused at the door, lingering
   std::unique_ptr<Conversation> next_;
-  std::string kept_;     // input the conversation did not take
-  std::string waiting_;  // output the socket had no room for
-  size_t sent_ = 0;      // of waiting_, from its front
-  Endpoints endpoints_;
+  std::unique_ptr<Pending> pending_;  // lent by the table (C4); null: nothing is
   uint32_t slot_ = kNoSlot;
   uint32_t generation_ = 0;
   State state_ = State::kOpen;
@@ -131,66 +140,8 @@ class Connection final : public Timed, private Socket::Listener {
   bool ended_ = false;
   bool broken_ = false;
   bool high_water_ = false;
-  uint64_t progress_ms_ = 0;  // when the socket, or the client, last took something
-  // Of its output then, while more waits: a slow client takes of that before the socket has room again.
-  size_t unacknowledged_ = 0;
-  uint64_t linger_until_ms_ = 0;
-  size_t lingered_bytes_ = 0;
-  ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;
   bool at_door_ = false;  // refused, and told so
-};
-
-class ConnectionTable {
- public:
-  using Begin = std::unique_ptr<Conversation> (*)(Connection&);
-  // `begin` makes a new connection's first conversation.
-  ConnectionTable(Workplace& place, Begin begin, uint32_t max_connections);
-  ~ConnectionTable();
-
-  // A client's socket, not blocking; who it is, as accept() said, and at which listener of ours.
-  void accept(shm::Fd fd, const sockaddr_storage& client, const InheritedListener& from) noexcept;
-  // The same where there is no descriptor for it to keep: told so as far as that goes at once, and
-  // hung up on.
-  void turn_away(shm::Fd fd, const sockaddr_storage& client) noexcept;
-  // The open connection of that slot; null for none.
-  [[nodiscard]] Connection* find(uint32_t slot) const noexcept {
-    return slot < by_slot_.size() ? by_slot_[slot] : nullptr;
-  }
-  // The same, if it is the very one the address names.
-  [[nodiscard]] Connection* find(const ReplyAddress& address) const noexcept;
-  // Calls `visit(connection)` for each that has a conversation; it may end them.
-  template <class Visit>
-  void for_each(Visit visit) {
-    for (Connection* next = nullptr, *each = first_; each != nullptr; each = next) {
-      next = each->next_in_list_;
-      if (each->conversation_ != nullptr && each->state_ != Connection::State::kClosing) visit(*each);
-    }
-  }
-  // Sockets not yet closed, those on their way out too.
-  [[nodiscard]] size_t size() const noexcept { return size_; }
-
- private:
-  friend class Connection;
-  static constexpr size_t kReadBytes = 64 * 1024;
-  [[nodiscard]] std::optional<shm::ConnectionSlots::Opened> admit(
-      Connection& connection, const sockaddr_storage& client) noexcept;
-  void refuse(Connection& connection) noexcept;
-  [[nodiscard]] Bytes refusal(std::string_view client) noexcept;
-  void take_back(Connection& connection) noexcept;
-  void keep_spare(std::unique_ptr<Connection> connection) noexcept;
-
-  Workplace& place_;
-  Begin begin_;
-  uint32_t max_connections_;
-  std::vector<Connection*> by_slot_;
-  Connection* first_ = nullptr;
-  size_t size_ = 0;
-  size_t at_door_ = 0;  // of those
-  ClientAddresses addresses_;
-  std::vector<std::unique_ptr<Connection>> spare_;
-  Connection* gathering_ = nullptr;  // whose Turn gathers
-  std::string gathered_;
-  std::array<char, kReadBytes> read_buffer_;
+  ClientAddresses::Key counted_as_ = ClientAddresses::kUncounted;
 };
 
 }  // namespace sluice

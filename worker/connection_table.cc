@@ -1,17 +1,18 @@
-// worker/connection_table.cc -- accepting, finding and taking back connections; see connection.h.
+// worker/connection_table.cc -- see connection_table.h; and how a connection begins, and begins again.
+#include "worker/connection_table.h"
+
 #include <sys/socket.h>
 
 #include <algorithm>
 
 #include "protocol/limits.h"
 #include "worker/backpressure.h"
-#include "worker/connection.h"
 #include "worker/http_writer.h"
 
 namespace sluice {
 namespace {
 
-constexpr size_t kSpareConnections = 1024;  // kept for the next clients; a few hundred bytes each
+constexpr size_t kSpareConnections = 1024;  // kept for the next clients; some 300 bytes each
 
 // Leaves both as they are for a unix socket, and for an address that is not known.
 void read_name(const sockaddr_storage& name, std::string& host, uint16_t& port) {
@@ -25,19 +26,6 @@ void read_name(const sockaddr_storage& name, std::string& host, uint16_t& port) 
 
 // ---- Connection: its beginning ------------------------------------------------------------------
 
-bool Connection::open(shm::Fd fd, const sockaddr_storage& client,
-                      const InheritedListener& from) noexcept {
-  if (!socket_.open(place().loop, std::move(fd), *this)) return false;
-  endpoints_ = {.client_host = {},
-                .server_host = from.host,
-                .server_port = from.port,
-                .prefaced = place().settings.proxy_protocol.contains(client),
-                .trusted = place().settings.trusted_proxies.contains(client)};
-  read_name(client, endpoints_.client_host, endpoints_.client_port);
-  read_name(socket_.own_address(), endpoints_.server_host, endpoints_.server_port);
-  return true;
-}
-
 void Connection::begin(shm::ConnectionSlots::Opened slot,
                        std::unique_ptr<Conversation> conversation) noexcept {
   slot_ = slot.slot;
@@ -48,14 +36,11 @@ void Connection::begin(shm::ConnectionSlots::Opened slot,
 void Connection::reset() noexcept {
   conversation_.reset();
   next_.reset();
-  kept_.clear();
-  waiting_.clear();
+  table_.pending_.give_back(std::move(pending_));
   slot_ = kNoSlot;
   state_ = State::kOpen;
   wants_input_ = true;
   socket_reads_ = delivering_ = ended_ = broken_ = high_water_ = false;
-  sent_ = lingered_bytes_ = unacknowledged_ = 0;
-  progress_ms_ = linger_until_ms_ = 0;
   counted_as_ = ClientAddresses::kUncounted;
   at_door_ = false;
 }
@@ -94,7 +79,7 @@ void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
     connection = spare_.back().release();
     spare_.pop_back();
   }
-  if (!connection->open(std::move(fd), client, from)) {
+  if (!connection->socket_.open(place_.loop, std::move(fd), *connection)) {
     keep_spare(std::unique_ptr<Connection>(connection));
     return;
   }
@@ -104,21 +89,27 @@ void ConnectionTable::accept(shm::Fd fd, const sockaddr_storage& client,
   first_ = connection;
   ++size_;
 
-  const std::optional<shm::ConnectionSlots::Opened> slot = admit(*connection, client);
-  if (!slot) return refuse(*connection);
+  Endpoints ends{.client_host = {},
+                 .server_host = from.host,
+                 .server_port = from.port,
+                 .prefaced = place_.settings.proxy_protocol.contains(client),
+                 .trusted = place_.settings.trusted_proxies.contains(client)};
+  read_name(client, ends.client_host, ends.client_port);
+  read_name(connection->socket_.own_address(), ends.server_host, ends.server_port);
+  const std::optional<shm::ConnectionSlots::Opened> slot = admit(*connection, client, ends);
+  if (!slot) return refuse(*connection, ends.client_host);
   place_.counters.add(Counter::kConnections);
   if (by_slot_.size() <= slot->slot) by_slot_.resize(slot->slot + 1);
   by_slot_[slot->slot] = connection;
-  connection->begin(*slot, begin_(*connection));
+  connection->begin(*slot, begin_(*connection, ends));
   connection->set_deadline();
   connection->read_socket(true);
 }
 
 // Those that wait at the door take nobody's place. A proxy we know has all its clients' connections.
 std::optional<shm::ConnectionSlots::Opened> ConnectionTable::admit(
-    Connection& connection, const sockaddr_storage& client) noexcept {
+    Connection& connection, const sockaddr_storage& client, const Endpoints& ends) noexcept {
   std::optional<shm::ConnectionSlots::Opened> slot;
-  const Endpoints& ends = connection.endpoints();
   if (addresses_.bounded() && !ends.trusted && !ends.prefaced) {
     const auto counted = addresses_.admit(client);
     if (!counted) {
@@ -133,14 +124,14 @@ std::optional<shm::ConnectionSlots::Opened> ConnectionTable::admit(
 }
 
 // Said once, politely, unless too many are being told already.
-void ConnectionTable::refuse(Connection& connection) noexcept {
+void ConnectionTable::refuse(Connection& connection, std::string_view client) noexcept {
   if (at_door_ >= limits::kRefusedAtDoor) {
     connection.end(false);
     return;
   }
   connection.at_door_ = true;
   ++at_door_;
-  const Bytes words = refusal(connection.endpoints_.client_host);
+  const Bytes words = refusal(client);
   const Connection::Turn turn(connection);
   connection.write(words);
   connection.finish();

@@ -11,6 +11,7 @@
 
 #include "worker/connection.h"
 #include "worker/connection_list.h"
+#include "worker/connection_table.h"
 #include "worker/group_messages.h"
 #include "worker/workplace.h"
 

@@ -43,8 +43,8 @@ struct Exchange {
   Exchange* next_ = nullptr;
 };
 
-// Objects used again: nothing is allocated per request in steady state.
-template <class T>
+// Objects used again: nothing is allocated per request in steady state. At most so many are kept.
+template <class T, size_t kMost = 1024>
 class FreeList {
  public:
   [[nodiscard]] std::unique_ptr<T> take() {
@@ -60,7 +60,6 @@ class FreeList {
   }
 
  private:
-  static constexpr size_t kMost = 1024;
   std::vector<std::unique_ptr<T>> spare_;
 };
 

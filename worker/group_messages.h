@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "worker/connection.h"
+#include "worker/connection_table.h"
 #include "worker/groups.h"
 #include "worker/shared_frame.h"
 #include "worker/workplace.h"

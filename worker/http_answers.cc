@@ -129,7 +129,7 @@ void HttpConnection::fail(Exchange& exchange, Trouble trouble) noexcept {
 
 void HttpConnection::on_refused(const Refusal& refusal) noexcept {
   place_.counters.add(Counter::kRefusedHeads);
-  place_.refusals.tell(place_.now_ms, refusal, connection_.endpoints().client_host);
+  place_.refusals.tell(place_.now_ms, refusal, ends_.client_host);
   refuse(refusal);
 }
 
@@ -216,7 +216,7 @@ void HttpConnection::log(Exchange& exchange, bool client_left) noexcept {
       place_.layer.progress(exchange.sent, taker) == shm::Progress::kTaken) {
     line.consumer = place_.pid_of(taker);
   }
-  place_.access_log->end(std::move(exchange.record), connection_.endpoints().client_host,
+  place_.access_log->end(std::move(exchange.record), ends_.client_host,
                          place_.unix_seconds);
 }
 

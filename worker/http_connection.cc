@@ -20,9 +20,10 @@ uint64_t ms(std::chrono::milliseconds time) noexcept { return static_cast<uint64
 
 }  // namespace
 
-HttpConnection::HttpConnection(Connection& connection)
+HttpConnection::HttpConnection(Connection& connection, const Endpoints& ends)
     : connection_(connection),
       place_(connection.place()),
+      ends_(ends),
       session_(*this, place_.http_limits),
       exchanges_(place_.exchanges),
       heard_ms_(place_.now_ms),
@@ -35,8 +36,8 @@ HttpConnection::~HttpConnection() {
   place_.bodies.give_back(std::move(body_));
 }
 
-std::unique_ptr<Conversation> begin_http(Connection& connection) {
-  return std::make_unique<HttpConnection>(connection);
+std::unique_ptr<Conversation> begin_http(Connection& connection, const Endpoints& ends) {
+  return std::make_unique<HttpConnection>(connection, ends);
 }
 
 size_t HttpConnection::on_bytes(Bytes bytes) noexcept {
@@ -85,8 +86,8 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
   Exchange& exchange = exchanges_.open();
   if (place_.access_log != nullptr) {
     exchange.record = place_.access_log->begin(head, since_ms);
-    if (connection_.endpoints().trusted) {
-      exchange.record->keep_client(source_of(place_, connection_.endpoints(), head).client_host);
+    if (ends_.trusted) {
+      exchange.record->keep_client(source_of(place_, ends_, head).client_host);
     }
   }
   exchange.to = {.head_method = head.method == "HEAD",
@@ -127,13 +128,13 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     return true;
   }
   auto next = std::make_unique<WebSocketConnection>(connection_);
-  const Result<void> announced = next->announce(head, *verdict.handshake);
+  const Result<void> announced = next->announce(head, *verdict.handshake, ends_);
   if (!announced.ok()) {
     place_.counters.add(counter_of(announced.error()));
     answer(exchange, verdict_on(announced.error()));
     return true;
   }
-  next->log_with(std::move(exchange.record));
+  next->log_with(std::move(exchange.record), ends_.client_host);
   exchanges_.pop_back();
   session_.switch_protocol();
   WebSocketConnection& websocket = *next;
@@ -146,7 +147,7 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
 void HttpConnection::send_head(const RequestHead& head, Exchange& exchange) noexcept {
   const ReplyChannelName channel =
       ReplyChannelName::http_response(connection_.address(exchange.ordinal));
-  const RequestSource source = source_of(place_, connection_.endpoints(), head);
+  const RequestSource source = source_of(place_, ends_, head);
   for (size_t room = expected_head_bytes(head); room <= kLargestHeadBytes; room *= 4) {
     Result<shm::Claim> claim = place_.layer.claim(room);
     Result<void> encoded = claim.ok() ? Result<void>() : Result<void>(claim.error());
@@ -193,7 +194,7 @@ void HttpConnection::begin_body(const RequestHead& head, Exchange& exchange) noe
   encoder.begin_map();
   const ReplyChannelName channel =
       ReplyChannelName::http_response(connection_.address(exchange.ordinal));
-  const RequestSource source = source_of(place_, connection_.endpoints(), head);
+  const RequestSource source = source_of(place_, ends_, head);
   Result<void> encoded = encode_request_head(encoder, head, source, channel.view());
   body.head_elements = encoder.elements();
   if (encoded.ok()) {

@@ -17,13 +17,17 @@
 #include "worker/exchange.h"
 #include "worker/http_session.h"
 #include "worker/incoming_body.h"
+#include "worker/recycled.h"
 
 namespace sluice {
 
 // Owner     its Connection, until that becomes a WebSocket or ends.
-class HttpConnection final : public Conversation, private HttpSession::Events, private Retrying {
+class HttpConnection final : public Conversation,
+                             public Recycled<HttpConnection>,
+                             private HttpSession::Events,
+                             private Retrying {
  public:
-  explicit HttpConnection(Connection& connection);
+  HttpConnection(Connection& connection, const Endpoints& ends);
   ~HttpConnection() override;
 
   [[nodiscard]] size_t on_bytes(Bytes bytes) noexcept override;
@@ -78,6 +82,7 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
 
   Connection& connection_;
   Workplace& place_;
+  const Endpoints ends_;
   HttpSession session_;
   Exchanges exchanges_;
   Exchange* receiving_ = nullptr;       // whose body comes in
@@ -94,6 +99,6 @@ class HttpConnection final : public Conversation, private HttpSession::Events, p
   bool last_ = false;        // no request is taken any more: close after what is due
 };
 
-[[nodiscard]] std::unique_ptr<Conversation> begin_http(Connection& connection);
+[[nodiscard]] std::unique_ptr<Conversation> begin_http(Connection& connection, const Endpoints& ends);
 
 }  // namespace sluice

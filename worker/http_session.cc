@@ -10,6 +10,7 @@
 
 #include "worker/chunk_scan.h"
 #include "worker/head_scan.h"
+#include "worker/recycled.h"
 
 namespace sluice {
 namespace {
@@ -67,7 +68,7 @@ thread_local std::vector<HeaderField> fields;
 
 }  // namespace
 
-struct HttpSession::Parser {
+struct HttpSession::Parser : Recycled<HttpSession::Parser> {
   Parser(Events& events_of, const HttpLimits& limits_of) : events(events_of), limits(limits_of) {
     llhttp_init(&llhttp, HTTP_REQUEST, &kSettings);
   }

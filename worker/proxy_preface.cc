@@ -10,14 +10,15 @@
 
 namespace sluice {
 
-ProxyPreface::ProxyPreface(Connection& connection)
+ProxyPreface::ProxyPreface(Connection& connection, const Endpoints& ends)
     : connection_(connection),
+      ends_(ends),
       until_ms_(connection.place().now_ms +
                 static_cast<uint64_t>(connection.place().settings.header_timeout.count())) {}
 
-std::unique_ptr<Conversation> begin_conversation(Connection& connection) {
-  if (connection.endpoints().prefaced) return std::make_unique<ProxyPreface>(connection);
-  return begin_http(connection);
+std::unique_ptr<Conversation> begin_conversation(Connection& connection, const Endpoints& ends) {
+  if (ends.prefaced) return std::make_unique<ProxyPreface>(connection, ends);
+  return begin_http(connection, ends);
 }
 
 size_t ProxyPreface::on_bytes(Bytes bytes) noexcept {
@@ -40,34 +41,32 @@ size_t ProxyPreface::on_bytes(Bytes bytes) noexcept {
       break;
   }
   learn(header);
-  connection_.become(begin_http(connection_));
+  connection_.become(begin_http(connection_, ends_));
   return header.size - before;
 }
 
 // X1
 void ProxyPreface::learn(const ProxyHeader& header) noexcept {
-  Endpoints ends = connection_.endpoints();
   switch (header.client_kind) {
     case ProxyHeader::Client::kItself:
       return;
     case ProxyHeader::Client::kUnnamed:
-      ends.trusted = false;
+      ends_.trusted = false;
       break;
     case ProxyHeader::Client::kUnixSocket:  // of the proxy's machine, no more ours than an address
-      ends.trusted = false;
-      ends.client_host.clear();
-      ends.client_port = 0;
+      ends_.trusted = false;
+      ends_.client_host.clear();
+      ends_.client_port = 0;
       break;
     case ProxyHeader::Client::kAddress:
-      ends.trusted = connection_.place().settings.trusted_proxies.contains(header.client.address);
-      ends.client_host = IpText(header.client.address).view();
-      ends.client_port = header.client.port;
-      ends.server_host = IpText(header.server.address).view();
-      ends.server_port = header.server.port;
+      ends_.trusted = connection_.place().settings.trusted_proxies.contains(header.client.address);
+      ends_.client_host = IpText(header.client.address).view();
+      ends_.client_port = header.client.port;
+      ends_.server_host = IpText(header.server.address).view();
+      ends_.server_port = header.server.port;
       break;
   }
-  ends.secure = header.over_tls;
-  connection_.set_endpoints(std::move(ends));
+  ends_.secure = header.over_tls;
 }
 
 // X2
@@ -78,7 +77,7 @@ void ProxyPreface::refuse(std::string_view why) noexcept {
   if (place.now_ms >= place.refusal_logged_ms + kBetweenLinesMs) {
     place.refusal_logged_ms = place.now_ms;
     log_event(LogLevel::kWarning, "proxy_header_refused",
-              {{"from", connection_.endpoints().client_host}, {"why", why}});
+              {{"from", ends_.client_host}, {"why", why}});
   }
   connection_.cut();
 }

@@ -22,7 +22,7 @@ struct ProxyHeader;
 // Owner     its Connection, until the header is whole; then HTTP takes over.
 class ProxyPreface final : public Conversation {
  public:
-  explicit ProxyPreface(Connection& connection);
+  ProxyPreface(Connection& connection, const Endpoints& ends);
 
   [[nodiscard]] size_t on_bytes(Bytes bytes) noexcept override;
   void on_end() noexcept override;
@@ -44,12 +44,14 @@ class ProxyPreface final : public Conversation {
   void refuse(std::string_view why) noexcept;
 
   Connection& connection_;
+  Endpoints ends_;
   std::string gathered_;  // a header that did not come in one read
   uint64_t until_ms_;
   uint64_t leave_at_ms_ = kNever;  // the worker leaves: when no header came until then
 };
 
 // The first conversation of a connection just accepted: this or HTTP.
-[[nodiscard]] std::unique_ptr<Conversation> begin_conversation(Connection& connection);
+[[nodiscard]] std::unique_ptr<Conversation> begin_conversation(Connection& connection,
+                                                               const Endpoints& ends);
 
 }  // namespace sluice

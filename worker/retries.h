@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -25,8 +26,8 @@ class Retrying {
 
  private:
   friend class Retries;
-  static constexpr size_t kNowhere = std::numeric_limits<size_t>::max();
-  size_t place_ = kNowhere;
+  static constexpr uint32_t kNowhere = std::numeric_limits<uint32_t>::max();
+  uint32_t place_ = kNowhere;
 };
 
 class Retries {
@@ -34,11 +35,11 @@ class Retries {
   // Any number of times; the object leaves with remove() or by its own retry().
   void add(Retrying& retrying) {
     if (retrying.place_ != Retrying::kNowhere) return;
-    retrying.place_ = waiting_.size();
+    retrying.place_ = static_cast<uint32_t>(waiting_.size());
     waiting_.push_back(&retrying);
   }
   void remove(Retrying& retrying) noexcept {
-    const size_t place = retrying.place_;
+    const uint32_t place = retrying.place_;
     if (place == Retrying::kNowhere) return;
     waiting_[place] = waiting_.back();
     waiting_[place]->place_ = place;

@@ -23,12 +23,13 @@ bool Socket::open(uv_loop_t& loop, shm::Fd fd, Listener& listener) noexcept {
 }
 
 void Socket::want(bool readable, bool writable) noexcept {
-  const int wanted = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+  const auto wanted =
+      static_cast<uint8_t>((readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0));
   if (wanted == wanted_) return;
   wanted_ = wanted;
   // K4: libuv polls for something or not at all, and tells of errors and hang-ups beside it. Urgent
   // bytes are what no honest client sends.
-  const int polled = wanted != 0 ? wanted : UV_PRIORITIZED;
+  const int polled = wanted != 0 ? int{wanted} : int{UV_PRIORITIZED};
   // Fails only for a handle that is closing, or whose descriptor somebody else polls.
   uv_poll_start(&poll_, polled, [](uv_poll_t* poll, int status, int events) {
     static_cast<Socket*>(poll->data)->on_poll(status, events);
@@ -38,7 +39,7 @@ void Socket::want(bool readable, bool writable) noexcept {
 void Socket::on_poll(int status, int events) noexcept {
   if (status < 0) {  // an error stands on the socket, and libuv has stopped polling it
     failed_ = true;
-    const bool reads = (std::exchange(wanted_, 0) & UV_READABLE) != 0;
+    const bool reads = (std::exchange(wanted_, uint8_t{0}) & UV_READABLE) != 0;
     if (!reads) return listener_->on_broken();
     want(true, false);
     return listener_->on_readable();  // K3

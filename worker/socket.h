@@ -70,10 +70,10 @@ class Socket {
   void on_hint() noexcept;
 
   shm::Fd fd_;
-  Listener* listener_ = nullptr;
-  int wanted_ = 0;  // UV_READABLE, UV_WRITABLE
+  uint8_t wanted_ = 0;  // UV_READABLE, UV_WRITABLE
   bool failed_ = false;
   bool ended_ = false;  // the client's end was read
+  Listener* listener_ = nullptr;
   uv_poll_t poll_{};
 };
 

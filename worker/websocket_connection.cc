@@ -27,8 +27,9 @@ WebSocketConnection::WebSocketConnection(Connection& connection)
 
 WebSocketConnection::~WebSocketConnection() { place_.retries.remove(*this); }
 
-Result<void> WebSocketConnection::announce(const RequestHead& head, const Handshake& handshake) {
-  const RequestSource source = source_of(place_, connection_.endpoints(), head);
+Result<void> WebSocketConnection::announce(const RequestHead& head, const Handshake& handshake,
+                                           const Endpoints& ends) {
+  const RequestSource source = source_of(place_, ends, head);
   if (handshake.deflate) session_.agree(*handshake.deflate);
   const Result<void> sent = feed_->announce(head, source, handshake.subprotocols);
   if (!sent.ok()) {
@@ -36,7 +37,7 @@ Result<void> WebSocketConnection::announce(const RequestHead& head, const Handsh
     return sent;
   }
   reader_seen_ = place_.layer.has_reader(place_.channels.websocket_connect);
-  untaken_until_ms_ = place_.now_ms + ms(place_.settings.hold_timeout);
+  clock_ms_ = place_.now_ms + ms(place_.settings.hold_timeout);
   connection_.stop_reading();  // S1
   if (place_.settings.accept_by_consumer) {  // S2
     undecided_ = std::make_unique<Undecided>();
@@ -61,15 +62,13 @@ void WebSocketConnection::answer(const Handshake& handshake) noexcept {
 void WebSocketConnection::begin_reading_if_taken() noexcept {
   if (reading_ || feed_ == nullptr || undecided_ != nullptr || !feed_->taken()) return;
   reading_ = true;
-  untaken_until_ms_ = kNever;
-  heard_ms_ = place_.now_ms;
+  heard();
   connection_.start_reading();
 }
 
 size_t WebSocketConnection::on_bytes(Bytes bytes) noexcept {
   if (!reading_) return 0;
-  heard_ms_ = place_.now_ms;
-  pinged_ms_ = 0;
+  heard();
   if (record_ != nullptr) record_->line.received += bytes.size();
   if (connection_.output_waiting() == 0) session_.drained();  // pongs so far went out at once
   session_.feed(bytes);
@@ -227,12 +226,11 @@ FrameOutcome WebSocketConnection::take_frame(SharedFrame& frame) noexcept {
 void WebSocketConnection::close(uint16_t code, std::string_view reason) noexcept {
   if (undecided_ != nullptr) return refuse({503, {}, code});
   if (record_ != nullptr && record_->line.close_code == 0) record_->line.close_code = code;
+  if (!session_.close_sent()) over_at_ms_ = place_.now_ms + ms(limits::kCloseTimeout);
   session_.close(code, reason);
-  close_by_ms_ = std::min(close_by_ms_, place_.now_ms + ms(limits::kCloseTimeout));
   if (feed_ == nullptr) return;
   // The peer's close has to be read; what comes before it is dropped by the session.
   reading_ = true;
-  untaken_until_ms_ = kNever;
   place_.retries.remove(*this);
   session_.resume();
   if (feed_ != nullptr) connection_.start_reading();
@@ -299,14 +297,17 @@ void WebSocketConnection::on_stuck() noexcept {
 
 void WebSocketConnection::leave(uint64_t at_ms) noexcept {
   if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
-  leave_at_ms_ = at_ms;
+  if (!session_.close_sent()) over_at_ms_ = at_ms;
 }
 
 // ---- the access log -----------------------------------------------------------------------------
 
-void WebSocketConnection::log_with(std::unique_ptr<AccessRecord> record) noexcept {
+void WebSocketConnection::log_with(std::unique_ptr<AccessRecord> record,
+                                   std::string_view client) noexcept {
   record_ = std::move(record);
-  if (record_ != nullptr) record_->line.channel = kWebSocketConnectChannel;
+  if (record_ == nullptr) return;
+  record_->line.channel = kWebSocketConnectChannel;
+  if (record_->line.client.empty()) record_->keep_client(client);
 }
 
 void WebSocketConnection::note_switched() noexcept {
@@ -332,7 +333,7 @@ void WebSocketConnection::log(uint16_t code) noexcept {
     line.complete = false;
   }
   if (const auto owner = place_.slots.owner(connection_.slot())) line.consumer = place_.pid_of(owner->index);
-  place_.access_log->end(std::move(record_), connection_.endpoints().client_host, place_.unix_seconds);
+  place_.access_log->end(std::move(record_), {}, place_.unix_seconds);
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ void WebSocketConnection::on_untaken(uint64_t now_ms) noexcept {
   const bool reader = place_.layer.has_reader(place_.channels.websocket_connect);
   if (reader && !reader_seen_) {
     reader_seen_ = true;
-    untaken_until_ms_ = now_ms + ms(place_.settings.receive_timeout);
+    clock_ms_ = now_ms + ms(place_.settings.receive_timeout);
     return;
   }
   place_.counters.add(Counter::kConnectsUntaken);
@@ -355,44 +356,50 @@ void WebSocketConnection::on_untaken(uint64_t now_ms) noexcept {
 
 void WebSocketConnection::on_clock(uint64_t now_ms) noexcept {
   if (feed_ == nullptr) return;
-  if (now_ms >= close_by_ms_) return connection_.close();
-  if (now_ms >= untaken_until_ms_) on_untaken(now_ms);
+  if (session_.close_sent()) {
+    if (now_ms >= over_at_ms_) connection_.close();
+    return;
+  }
+  if (!reading_ && now_ms >= clock_ms_) on_untaken(now_ms);
   if (feed_ != nullptr && undecided_ != nullptr && now_ms >= undecided_->until_ms) {
     place_.counters.add(Counter::kUnansweredInTime);
     refuse(verdict_on(Trouble::kUnanswered));
   }
   if (feed_ == nullptr || session_.close_sent()) return;
-  if (now_ms >= leave_at_ms_) return close(place_.leaving_code);
+  if (now_ms >= over_at_ms_) return close(place_.leaving_code);
   const uint64_t since = feed_->waiting_since_ms();
   if (since != kNever && now_ms >= since + ms(place_.settings.receive_timeout)) {
     place_.counters.add(Counter::kReceivesUntaken);
     return close(kTryAgainLater);
   }
   if (!reading_) return;
-  if (!connection_.reading()) {  // we do not listen: silence means nothing
-    heard_ms_ = now_ms;
-    pinged_ms_ = 0;
-  } else if (pinged_ms_ != 0 && now_ms >= pinged_ms_ + ms(place_.settings.ping_timeout)) {
+  if (!connection_.reading()) return heard();  // we do not listen: silence means nothing
+  if (now_ms < silent_until_ms()) return;
+  if (pinged_) {
     place_.counters.add(Counter::kPingTimeouts);
-    connection_.cut();
-  } else if (pinged_ms_ == 0 && now_ms >= heard_ms_ + ms(place_.settings.ping_interval)) {
-    session_.ping();
-    pinged_ms_ = now_ms;
+    return connection_.cut();
   }
+  session_.ping();
+  clock_ms_ = now_ms;
+  pinged_ = true;
+}
+
+void WebSocketConnection::heard() noexcept {
+  clock_ms_ = place_.now_ms;
+  pinged_ = false;
+}
+
+uint64_t WebSocketConnection::silent_until_ms() const noexcept {
+  return clock_ms_ + ms(pinged_ ? place_.settings.ping_timeout : place_.settings.ping_interval);
 }
 
 uint64_t WebSocketConnection::next_deadline() const noexcept {
   if (feed_ == nullptr) return kNever;
-  uint64_t due = std::min(close_by_ms_, untaken_until_ms_);
+  if (session_.close_sent()) return over_at_ms_;
+  uint64_t due = std::min(over_at_ms_, reading_ ? silent_until_ms() : clock_ms_);
   if (undecided_ != nullptr) due = std::min(due, undecided_->until_ms);
-  if (session_.close_sent()) return due;
-  due = std::min(due, leave_at_ms_);
   const uint64_t since = feed_->waiting_since_ms();
   if (since != kNever) due = std::min(due, since + ms(place_.settings.receive_timeout));
-  if (reading_) {
-    due = std::min(due, pinged_ms_ != 0 ? pinged_ms_ + ms(place_.settings.ping_timeout)
-                                        : heard_ms_ + ms(place_.settings.ping_interval));
-  }
   return due;
 }
 

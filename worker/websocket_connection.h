@@ -26,9 +26,10 @@ class WebSocketConnection final : public Conversation,
   ~WebSocketConnection() override;
 
   // Publishes the connect. On an error nothing happened; answer otherwise.
-  [[nodiscard]] Result<void> announce(const RequestHead& head, const Handshake& handshake);
-  // The request's record, for the line at our end; null: there is no log.
-  void log_with(std::unique_ptr<AccessRecord> record) noexcept;
+  [[nodiscard]] Result<void> announce(const RequestHead& head, const Handshake& handshake,
+                                      const Endpoints& ends);
+  // The request's record, for the line at our end, and whose it is; null: there is no log.
+  void log_with(std::unique_ptr<AccessRecord> record, std::string_view client) noexcept;
   // Then, once the connection knows us: answers 101, where it is ours to answer.
   void answer(const Handshake& handshake) noexcept;
 
@@ -73,25 +74,28 @@ class WebSocketConnection final : public Conversation,
   void refuse(const Verdict& verdict) noexcept;  // in place of 101
   void close(uint16_t code, std::string_view reason = {}) noexcept;
   void on_untaken(uint64_t now_ms) noexcept;
+  void heard() noexcept;  // the client, just now
+  // Then a silent client is pinged or, where it was, given up.
+  [[nodiscard]] uint64_t silent_until_ms() const noexcept;
   void end_feed(uint16_t code, std::string_view reason) noexcept;
   // For the access log: what the handshake was answered, and, once, that it is over.
   void note_switched() noexcept;
   void note_answer(const AnswerState& answer) noexcept;
   void log(uint16_t code) noexcept;
 
+  bool reading_ = false;  // S1: the connect was taken
+  bool reader_seen_ = false;
+  bool pinged_ = false;   // a ping is out, and nothing was heard since
   Connection& connection_;
   Workplace& place_;
   WebSocketSession session_;
   std::unique_ptr<WebSocketFeed> feed_;   // null: the connection is over
   std::unique_ptr<Undecided> undecided_;  // null: 101 is out
   std::unique_ptr<AccessRecord> record_;  // null: there is no log, or the line is written
-  bool reading_ = false;                  // S1: the connect was taken
-  bool reader_seen_ = false;
-  uint64_t untaken_until_ms_ = kNever;
-  uint64_t heard_ms_ = 0;                 // when bytes last came in
-  uint64_t pinged_ms_ = 0;                // 0: no ping is out
-  uint64_t leave_at_ms_ = kNever;
-  uint64_t close_by_ms_ = kNever;         // the peer's close frame is due
+  // When bytes last came in or, pinged_, when the ping went out; until reading_, when somebody has to
+  // have taken the connect.
+  uint64_t clock_ms_ = kNever;
+  uint64_t over_at_ms_ = kNever;          // we leave or, once our close is out, the client's is due
 };
 
 }  // namespace sluice

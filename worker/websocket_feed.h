@@ -6,14 +6,16 @@
 // F2  Without an owner at most one receive lies in the shared channel (decisions.md 4).
 // F3  Exactly one disconnect for a connect that was taken, none for another. It is written into the
 //     constants block itself, so sending it needs no memory.
+// F4  An idle WebSocket has one of these and one block, of the least size that holds its constants and a
+//     disconnect: nothing else is kept from one message to the next (worker/README.md counts it).
 //
 // Owner     WebSocketConnection; after its end, Departures.   Owns the slot and the constants block.
 #pragma once
 
 #include <cstdint>
+#include <forward_list>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +33,7 @@ class WebSocketFeed final : public Departure {
  public:
   // `about` names the slot, whose owner this is from announce() on.
   WebSocketFeed(Workplace& place, const ReplyAddress& about) noexcept : place_(place), about_(about) {}
+  ~WebSocketFeed() override;
 
   // Publishes the connect. On an error nothing was sent, and the slot is still the caller's.
   [[nodiscard]] Result<void> announce(const RequestHead& head, const RequestSource& source,
@@ -65,6 +68,9 @@ class WebSocketFeed final : public Departure {
     std::vector<std::byte> message;
   };
 
+  [[nodiscard]] Result<void> keep_constants(Bytes map) noexcept;
+  [[nodiscard]] std::span<std::byte> constants_space() const noexcept;
+  [[nodiscard]] Constants constants() const noexcept;
   void found_taken() noexcept;
   [[nodiscard]] bool settled() noexcept;
   [[nodiscard]] bool may_send() noexcept;
@@ -72,23 +78,21 @@ class WebSocketFeed final : public Departure {
   void keep(uint32_t order, Bytes message) noexcept;
   [[nodiscard]] bool send_disconnect() noexcept;
   void close_slot() noexcept;
+  [[nodiscard]] bool ended() const noexcept { return leave_by_ms_ != kNever; }
 
   Workplace& place_;
   ReplyAddress about_;
-  shm::Claim constants_block_;
-  Constants constants_;          // in it
-  shm::Sent connect_;
-  bool taken_ = false;
+  uint32_t order_ = 0;  // of the last receive
+  shm::BlockIndex constants_block_ = shm::kNoBlock;  // ours until the disconnect is sent in it
+  uint32_t map_bytes_ = 0;          // of the constants in it; once it has ended, of the disconnect
+  uint16_t elements_ = 0;           // keys and values of the constants; they are few (protocol/websocket.h)
+  bool taken_ = false;              // the connect was
   std::optional<shm::ProcessName> owner_;
-  uint64_t settling_ = 0;        // the number of the death we wait out; 0: none
-  std::optional<shm::Sent> shared_;  // the receive in the shared channel
-  uint32_t order_ = 0;           // of the last receive
-  std::vector<Kept> kept_;       // by order
+  shm::Sent shared_;                // what of ours lies in a shared channel: the connect, then a receive
+  uint64_t settling_ = 0;           // the number of the death we wait out; 0: none
+  std::forward_list<Kept> kept_;    // by order
   uint64_t waiting_since_ms_ = kNever;
-
-  uint64_t leave_by_ms_ = kNever;  // ended: receives kept are given up then
-  uint16_t code_ = 0;
-  std::string reason_;
+  uint64_t leave_by_ms_ = kNever;   // ended: receives kept are given up then
 };
 
 }  // namespace sluice

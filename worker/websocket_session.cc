@@ -289,7 +289,7 @@ void WebSocketSession::take_control(const FramePiece& piece) noexcept {
   const Bytes payload = Bytes(in.control).first(in.control_size);
   if (is(piece, Opcode::kClose)) return client_closes(payload);
   if (is(piece, Opcode::kPing) && !close_sent_) {
-    pong_bytes_ += 2 + payload.size();
+    pong_bytes_ += static_cast<uint32_t>(2 + payload.size());
     write_frame(events_, Opcode::kPong, payload);
   }
 }

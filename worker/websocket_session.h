@@ -123,8 +123,8 @@ class WebSocketSession {
   const WebSocketLimits& limits_;
   std::unique_ptr<Inbound> inbound_;    // null between messages (W4)
   std::unique_ptr<Contexts> contexts_;  // null where none is kept
+  uint32_t pong_bytes_ = 0;
   std::optional<DeflateTerms> deflate_;
-  size_t pong_bytes_ = 0;
   bool parsing_ = false;  // parse() is running, below us on the stack
   bool paused_ = false;
   bool heard_from_ = false;

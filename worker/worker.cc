@@ -23,7 +23,7 @@
 #include "protocol/limits.h"
 #include "shm/attach.h"
 #include "worker/acceptor.h"
-#include "worker/connection.h"
+#include "worker/connection_table.h"
 #include "worker/dispatcher.h"
 #include "worker/log.h"
 #include "worker/proxy_preface.h"

@@ -12,7 +12,7 @@ AT_ONCE = 500  # handshakes under way
 class Crowd:
     """Connections that are opened together, and together wait for the same message."""
 
-    def __init__(self, gateway, number, target):
+    def __init__(self, gateway, number, target, at_once=AT_ONCE):
         self._address = (gateway.host, gateway.port)
         self._request = (f"GET {target} HTTP/1.1\r\nHost: crowd\r\nUpgrade: websocket\r\n"
                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -20,13 +20,13 @@ class Crowd:
         self._epoll = select.epoll()
         self._received = {}
         self._sockets = {}
-        self._open(number)
+        self._open(number, at_once)
 
-    def _open(self, number):
-        """Opens so many, a few hundred at a time; each has its 101 at the end."""
+    def _open(self, number, at_once):
+        """Opens so many, some of them at a time; each has its 101 at the end."""
         while len(self._sockets) < number:
             batch = []
-            for _ in range(min(AT_ONCE, number - len(self._sockets))):
+            for _ in range(min(at_once, number - len(self._sockets))):
                 one = socket.create_connection(self._address, 10 * SLOWNESS)
                 one.sendall(self._request)
                 self._sockets[one.fileno()] = one
@@ -44,6 +44,17 @@ class Crowd:
 
     def __len__(self):
         return len(self._sockets)
+
+    def exchange(self, sent, expected):
+        """One after the other sends these bytes, and receives those."""
+        for one in self._sockets.values():
+            one.sendall(sent)
+            answer = b""
+            while len(answer) < len(expected):
+                piece = one.recv(4096)
+                assert piece, "a member was closed"
+                answer += piece
+            assert answer == expected, answer[:80]
 
     def wait_for_all(self, expected, seconds=30.0):
         """Waits until every connection has received exactly these bytes since the last time."""

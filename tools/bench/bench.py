@@ -17,6 +17,7 @@ import sys
 import time
 
 import accounting
+import idle
 import loads
 from servers import CPUS, LAST, ROOT, Nginx, Sluice
 
@@ -100,25 +101,6 @@ def rates(servers, options):
             print(row(name, samples, reference), flush=True)
 
 
-def idle(server, options):
-    """What a WebSocket that says nothing costs."""
-    server.place("free")
-    before = accounting.memory_bytes(server.pids()), accounting.shared_bytes(), accounting.slab_bytes()
-    held = loads.IdleWebSockets(options.build, server, options.idle, LAST)
-    time.sleep(2)  # for what follows a handshake to be over
-    after = accounting.memory_bytes(server.pids()), accounting.shared_bytes(), accounting.slab_bytes()
-    cpu = accounting.cpu_ns(server.pids())
-    time.sleep(2)
-    cpu = (accounting.cpu_ns(server.pids()) - cpu) / 2e9
-    alive = held.close()
-    number = max(held.opened, 1)
-    print(f"\n### {options.idle:,} idle WebSockets\n| opened | alive | PSS bytes each | RSS bytes each | "
-          "shared memory bytes each | kernel slab bytes each (both ends) | CPU while idle |\n|--:|--:|--:|--:|--:|--:|--:|")
-    print(f"| {held.opened:,} | {alive:,} | {(after[0][1] - before[0][1]) / number:,.0f} | "
-          f"{(after[0][0] - before[0][0]) / number:,.0f} | {(after[1] - before[1]) / number:,.0f} | "
-          f"{(after[2] - before[2]) / number:,.0f} | {cpu * 100:.2f} % |")
-
-
 def heading(options):
     """Machine, commit, command: what a number means nothing without."""
     command = shlex.join(["tools/dev", "bench", *sys.argv[1:]])
@@ -134,7 +116,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", default="64,256")
     parser.add_argument("--layouts", default="split,both", help="split, both, free")
-    parser.add_argument("--idle", type=int, default=10000, help="idle WebSockets; 0: leave them out")
+    parser.add_argument("--idle", type=int, default=10000, help="idle connections; 0: leave them out")
     parser.add_argument("--foreign", type=float, default=0.10, help="CPUs of others' work beyond which a sample is dirty")
     parser.add_argument("--stolen", type=float, default=0.05, help="CPUs stolen by the host, likewise")
     parser.add_argument("--retries", type=int, default=2)
@@ -142,8 +124,7 @@ def main():
     options = parser.parse_args()
     if len(CPUS) < 2:
         print("tools/bench: one CPU; server and load share it", file=sys.stderr)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+    accounting.allow_descriptors()
 
     print(heading(options))
     servers = [Nginx(), Sluice(options.build)]
@@ -151,11 +132,11 @@ def main():
         for server in servers:
             server.start()
         rates(servers, options)
-        if options.idle:
-            idle(servers[1], options)
     finally:
         for server in servers:
             server.stop()
+    if options.idle:
+        idle.table(options.build, options.idle)
 
 
 if __name__ == "__main__":

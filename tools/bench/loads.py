@@ -45,22 +45,3 @@ def websocket_echo(build, server, connections, size, seconds, cpus):
     said = dict(word.split("=") for word in run.stdout.split() if "=" in word)
     return {"number": int(said["messages"]), "rate": float(said["rate"]), "p50": float(said["p50_us"]),
             "p99": float(said["p99_us"]), "bad": int(said["errors"])}
-
-
-class IdleWebSockets:
-    """Connections that were opened and say nothing, until closed."""
-
-    def __init__(self, build, server, number, cpus):
-        # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(_bound(cpus, [ws_load(build), "idle", "127.0.0.1", str(server.port), "/ws",
-                                                      str(number)]),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"ws_load did not open {number} connections")
-        self.opened = int(re.search(r"connections=(\d+)", line)[1])
-
-    def close(self):
-        """How many were still open at the end."""
-        rest, _ = self.process.communicate("", timeout=60)
-        return int(re.search(r"alive=(\d+)", rest)[1])

@@ -2,8 +2,6 @@
 //
 //   ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]
 //     each connection keeps DEPTH text messages of SIZE bytes under way and checks what comes back
-//   ws_load idle HOST PORT PATH CONNECTIONS
-//     opens them, says so, and holds them, answering pings, until standard input ends
 //
 // Prints lines of key=value: the rate, latencies from write to echo, errors, its own CPU time. Exit
 // code 0: no error; 1: errors, they are counted in the line; 2: it could not begin.
@@ -357,42 +355,6 @@ int echo(const Target& target, size_t count, size_t size, double seconds, size_t
   return errors == 0 ? 0 : 1;
 }
 
-int idle(const Target& target, size_t count) {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  const Clock::time_point start = Clock::now();
-  Clients clients = open_all(target, count, epoll);
-  std::printf("mode=idle connections=%zu seconds=%.3f\n", count, seconds_since(start));
-  std::fflush(stdout);
-
-  constexpr uint32_t kInput = UINT32_MAX;
-  epoll_event input{EPOLLIN, {.u32 = kInput}};
-  // A file or /dev/null cannot be polled; it has ended already.
-  bool ended = epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &input) != 0;
-  std::array<epoll_event, 256> events;
-  uint64_t lost = 0;
-  while (!ended) {
-    const int ready = epoll_wait(epoll, events.data(), events.size(), -1);
-    for (int i = 0; i < ready; ++i) {
-      const uint32_t number = events[static_cast<size_t>(i)].data.u32;
-      if (number == kInput) {
-        std::array<char, 256> ignored;
-        ended = read(STDIN_FILENO, ignored.data(), ignored.size()) <= 0;
-        continue;
-      }
-      std::unique_ptr<Client>& client = clients[number];
-      if (!client) continue;
-      client->send_rest();
-      if (client->receive([](std::string_view) {})) continue;
-      ++lost;
-      client.reset();
-    }
-  }
-  std::printf("mode=idle-end alive=%zu errors=%llu client_cpu_seconds=%.3f\n",
-              count - static_cast<size_t>(lost), static_cast<unsigned long long>(lost),
-              cpu_seconds());
-  return lost == 0 ? 0 : 1;
-}
-
 }  // namespace
 
 int main(int count, char** words) {
@@ -403,16 +365,11 @@ int main(int count, char** words) {
       return echo(resolve(words[2], words[3], words[4]), number(5), number(6),
                   std::strtod(words[7], nullptr), count == 9 ? number(8) : 1);
     }
-    if (mode == "idle" && count == 6) {
-      return idle(resolve(words[2], words[3], words[4]), number(5));
-    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ws_load: %s\n", error.what());
     return 2;
   }
   std::fputs(
-      "usage: ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]\n"
-      "       ws_load idle HOST PORT PATH CONNECTIONS\n",
-      stderr);
+      "usage: ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]\n", stderr);
   return 2;
 }
