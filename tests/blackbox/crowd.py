@@ -14,14 +14,15 @@ SMALL_SEGMENT = 536
 
 
 class Crowd:
-    """Connections that are opened together, and together wait for the same message; `deaf` ones never read."""
+    """Connections that are opened together, and together wait for the same message; `deaf` ones never read.
+
+    In `target`, {} is the connection's number.
+    """
 
     def __init__(self, gateway, number, target, deaf=False):
         self._deaf = deaf
         self._address = (gateway.host, gateway.port)
-        self._request = (f"GET {target} HTTP/1.1\r\nHost: crowd\r\nUpgrade: websocket\r\n"
-                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+        self._target = target
         self._epoll = select.epoll()
         self._received = {}
         self._sockets = {}
@@ -33,7 +34,7 @@ class Crowd:
             batch = []
             for _ in range(min(AT_ONCE, number - len(self._sockets))):
                 one = self._connect()
-                one.sendall(self._request)
+                one.sendall(self._request(len(self._sockets)))
                 self._sockets[one.fileno()] = one
                 batch.append(one)
             for one in batch:
@@ -46,6 +47,11 @@ class Crowd:
                 assert head.startswith(b"HTTP/1.1 101 "), head
                 self._received[one.fileno()] = rest
                 self._epoll.register(one, 0 if self._deaf else select.EPOLLIN)
+
+    def _request(self, number):
+        return (f"GET {self._target.format(number)} HTTP/1.1\r\nHost: crowd\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
 
     def _connect(self):
         one = socket.socket()
