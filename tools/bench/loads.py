@@ -1,4 +1,7 @@
-"""tools/bench/loads.py -- the clients: wrk for HTTP, ws_load for WebSocket; each report as a dict."""
+"""tools/bench/loads.py -- the clients: wrk for HTTP, ws_load for WebSocket; each report as a dict.
+
+A load whose beginning is not to be counted calls `begin` when that is over (rounds.py).
+"""
 
 import os
 import re
@@ -18,7 +21,7 @@ def _microseconds(text):
 
 def wrk(server, connections, seconds, cpus):
     """HTTP, one request at a time on each connection."""
-    out = subprocess.run(_bound(cpus, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
+    out = subprocess.run(_bound(cpus, ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
                                        "--latency", f"http://127.0.0.1:{server.port}/"]),
                          capture_output=True, text=True, check=True).stdout
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
@@ -35,14 +38,20 @@ def ws_load(build):
     return os.path.join(build, "tools", "bench", "ws_load")
 
 
-def websocket_echo(build, server, connections, size, seconds, cpus):
-    """WebSocket messages, one at a time on each connection, each waiting for its echo."""
-    run = subprocess.run(_bound(cpus, [ws_load(build), "echo", "127.0.0.1", str(server.port), "/ws",
-                                       str(connections), str(size), str(seconds)]),
-                         capture_output=True, text=True, check=False)
-    if run.returncode not in (0, 1):  # 1: errors, which it counted
-        raise SystemExit(f"ws_load: {run.stderr}")
-    said = dict(word.split("=") for word in run.stdout.split() if "=" in word)
+def websockets(build, server, mode, path, connections, size, seconds, cpus, depth=1, begin=lambda pids: None):
+    """WebSocket messages, so many under way on each connection (`echo`), or to all (`broadcast`).
+
+    Calls begin([pid of the load]) when the connections are open and nothing was sent yet.
+    """
+    with subprocess.Popen(_bound(cpus, [ws_load(build), mode, "127.0.0.1", str(server.port), path, str(connections),
+                                        str(size), str(seconds), str(depth)]),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        if process.stdout.readline() == "opened\n":
+            begin([process.pid])
+        out, error = process.communicate("\n")
+    if process.returncode not in (0, 1):  # 1: errors, which it counted
+        raise SystemExit(f"ws_load: {error}")
+    said = dict(word.split("=") for word in out.split() if "=" in word)
     return {"number": int(said["messages"]), "rate": float(said["rate"]), "p50": float(said["p50_us"]),
             "p99": float(said["p99_us"]), "bad": int(said["errors"])}
 

@@ -1,0 +1,37 @@
+"""tests/bench/test_comparisons.py -- the comparisons of `tools/dev bench` still take every figure, from whoever is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools/bench"
+MOMENT = ["--rounds", "1", "--seconds", "0.2", "--patience", "0", "--retries", "0"]
+RIVALS = ["websockets", *(["ws"] if Path("/usr/share/nodejs/ws").exists() else [])]
+
+
+def tables(name, *options):
+    """{title: {row: [cells]}} of a bench that ran for a moment."""
+    ran = subprocess.run([TOOLS / name, "--build", os.environ["SLUICE_BUILD"], *MOMENT, *options], capture_output=True,
+                         text=True, check=False, timeout=250)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    head, *parts = ran.stdout.split("\n### ")
+    assert re.match(r"machine: .*\ncommit: .*\ncommand: tools/dev bench .*\n", head)
+    return {lines[0]: {cells[0]: cells[1:] for cells in (row.strip("| ").split(" | ") for row in lines[3:] if row)}
+            for lines in (part.splitlines() for part in parts)}
+
+
+def check_rows(table, names):
+    """Each is there, has done something, and nothing of it went wrong."""
+    assert [name.removesuffix(" (dirty)") for name in table] == names
+    for cells in table.values():
+        assert float(cells[0].replace(",", "")) > 0 and cells[-1] == "0", cells
+
+
+def test_websockets_are_measured_beside_the_rivals_of_debian():
+    taken = tables("websocket.py", "--members", "50", "--rivals", ",".join(RIVALS))
+
+    assert [title.split(" ")[0] for title in taken] == ["Echo", "Echo", "Echo", "Broadcast"]
+    for table in taken.values():
+        check_rows(table, ["Sluice", *RIVALS])
