@@ -8,12 +8,14 @@ from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools/bench"
 MOMENT = ["--rounds", "1", "--seconds", "0.2", "--patience", "0", "--retries", "0"]
-RIVALS = ["websockets", *(["ws"] if Path("/usr/share/nodejs/ws").exists() else [])]
+NGINX = shutil.which("nginx") or Path("/usr/sbin/nginx").exists()
+WS = Path("/usr/share/nodejs/ws").exists()
+WITHOUT = ["--without", ",".join([*([] if NGINX else ["nginx return 200", "nginx proxying"]), *([] if WS else ["ws"])])]
 
 
 def tables(name, *options):
     """{title: {row: [cells]}} of a bench that ran for a moment."""
-    ran = subprocess.run([TOOLS / name, "--build", os.environ["SLUICE_BUILD"], *MOMENT, *options], capture_output=True,
+    ran = subprocess.run([TOOLS / name, "--build", os.environ["SLUICE_BUILD"], *MOMENT, *WITHOUT, *options], capture_output=True,
                          text=True, check=False, timeout=250)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     head, *parts = ran.stdout.split("\n### ")
@@ -30,8 +32,28 @@ def check_rows(table, names):
 
 
 def test_websockets_are_measured_beside_the_rivals_of_debian():
-    taken = tables("websocket.py", "--members", "50", "--rivals", ",".join(RIVALS))
+    taken = tables("websocket.py", "--members", "50")
 
     assert [title.split(" ")[0] for title in taken] == ["Echo", "Echo", "Echo", "Broadcast"]
     for table in taken.values():
-        check_rows(table, ["Sluice", *RIVALS])
+        check_rows(table, ["Sluice", "websockets", *(["ws"] if WS else [])])
+
+
+def test_heads_forms_and_bodies_are_measured_beside_nginx():
+    taken = list(tables("requests.py", "--mib", "8", "--connections", "4").values())
+
+    bare, full, form, up, down = taken
+    for table in (bare, full):
+        check_rows(table, [*(["nginx return 200"] if NGINX else []), "Sluice"])
+    check_rows(form, [*(["nginx return 200, read and dropped"] if NGINX else []), "Sluice, parsed", "Sluice, --forms raw"])
+    check_rows(up, [*(["nginx, proxy_request_buffering off", "nginx proxying, its defaults"] if NGINX else []),
+                    "Sluice", "the upstream alone"])
+    check_rows(down, [*(["nginx proxying, its defaults"] if NGINX else []), "Sluice", "the upstream alone"])
+
+
+def test_requests_echoes_and_idle_websockets_are_measured_beside_nginx():
+    requests, echoes, idle = tables("bench.py", "--connections", "4", "--layouts", "split", "--idle", "10").values()
+
+    check_rows(requests, [*(["nginx return 200"] if NGINX else []), "Sluice"])
+    check_rows(echoes, ["Sluice"])
+    assert idle["10"][0] == "10"

@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--idle", type=int, default=10000, help="idle WebSockets; 0: leave them out")
     options = begin(parser, [], "nginx and Sluice with one worker each, Sluice with one consumer")
 
-    run(list(cases([Nginx(), Sluice(options.build)], options)), options)
+    run(cases([Nginx(), Sluice(options.build)], options), options)
     if options.idle:
         with Sluice(options.build) as server:
             idle(server, options)

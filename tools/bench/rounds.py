@@ -49,6 +49,7 @@ def add_options(parser, rounds, seconds, patience=20, retries=2):
     parser.add_argument("--build", default=str(ROOT / "build"))
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seconds", type=float, default=seconds, help="of one sample")
+    parser.add_argument("--without", default="", help="names of servers to leave out, divided by commas")
     parser.add_argument("--foreign", type=float, default=0.10, help="CPUs of others' work beyond which a sample is dirty")
     parser.add_argument("--stolen", type=float, default=0.05, help="CPUs stolen by the host, likewise")
     parser.add_argument("--retries", type=int, default=retries)
@@ -127,6 +128,7 @@ def sample(server, load, options):
 
 def run(cases, options):
     """Starts the servers, takes every case once a round, in turn, and prints the tables; leaves no server."""
+    cases = [case for case in cases if case.server.name not in options.without.split(",")]
     servers = list(dict.fromkeys(case.server for case in cases))
     samples = [[] for _ in cases]
     try:

@@ -24,11 +24,19 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; default_type text/plain;
   client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
   uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  {upstreams}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{ return 200 "Hello, World!"; }}
+    {more}
   }}
 }}
+"""
+PROXYING = """
+client_max_body_size 0;
+proxy_http_version 1.1; proxy_set_header Connection "";
+location /defaults/ { proxy_pass http://upstream; }
+location /unbuffered/ { proxy_pass http://upstream; proxy_request_buffering off; }
 """
 
 
@@ -109,12 +117,46 @@ class Nginx(Server):
     """nginx answering by itself, from its one worker: no second process has a say."""
 
     name = "nginx return 200"
+    more = upstreams = ""  # of its configuration
 
     def command(self):
         config = self.folder / "nginx.conf"
         user = "root" if os.geteuid() == 0 else "nobody"
-        config.write_text(NGINX.format(folder=self.folder, port=self.port, user=user))
+        config.write_text(NGINX.format(folder=self.folder, port=self.port, user=user, more=self.more,
+                                       upstreams=self.upstreams))
         return [shutil.which("nginx") or "/usr/sbin/nginx", "-e", str(self.folder / "error.log"), "-c", str(config)]
+
+
+class BodyUpstream(Server):
+    """body_upstream.py."""
+
+    name = "the upstream alone"
+
+    def command(self):
+        return ["/usr/bin/python3", str(ROOT / "tools" / "bench" / "body_upstream.py"), str(self.port)]
+
+
+class NginxProxying(Nginx):
+    """nginx before a body_upstream.py of its own: under /defaults/, and under /unbuffered/."""
+
+    name = "nginx proxying"
+    more = PROXYING
+
+    def __init__(self):
+        super().__init__()
+        self.upstream = BodyUpstream()
+        self.upstreams = f"upstream upstream {{ server 127.0.0.1:{self.upstream.port}; keepalive 16; }}"
+
+    def start(self):
+        self.upstream.start()
+        super().start()
+
+    def pids(self):
+        return super().pids() + self.upstream.pids()
+
+    def stop(self):
+        super().stop()
+        self.upstream.stop()
 
 
 class Sluice(Server):

@@ -18,7 +18,7 @@ SIZE = 128
 def cases(options):
     """Every load on every server."""
     sluice, room = Sluice(options.build), SluiceBench(options.build)
-    rivals = [server() for server in (PythonWebsockets, NodeWs) if server.name in options.rivals.split(",")]
+    rivals = [PythonWebsockets(), NodeWs()]
     echoes = [(64, 1), (500, 1), (64, 8)]
     for connections, depth in echoes:
         under_way = f", {depth} under way on each" if depth > 1 else ""
@@ -39,11 +39,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, rounds=4, seconds=2, patience=3, retries=1)
     parser.add_argument("--members", type=int, default=1000, help="of a broadcast")
-    parser.add_argument("--rivals", default=f"{PythonWebsockets.name},{NodeWs.name}")
     options = begin(parser, ["websocket"], "Sluice with one worker and one consumer, the others one process each; "
                     f"{PythonWebsockets.version()}, {NodeWs.version()}")
 
-    run(list(cases(options)), options)
+    run(cases(options), options)
 
 
 if __name__ == "__main__":
