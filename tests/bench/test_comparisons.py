@@ -57,3 +57,11 @@ def test_requests_echoes_and_idle_websockets_are_measured_beside_nginx():
     check_rows(requests, [*(["nginx return 200"] if NGINX else []), "Sluice"])
     check_rows(echoes, ["Sluice"])
     assert idle["10"][0] == "10"
+
+
+def test_a_server_that_does_not_start_is_named_in_one_line(tmp_path):
+    ran = subprocess.run([TOOLS / "websocket.py", "--build", tmp_path, *MOMENT, "--without", "websockets,ws"], capture_output=True,
+                         text=True, check=False, timeout=250)
+
+    assert ran.returncode == 1
+    assert re.fullmatch(r"tools/bench: Sluice does not start: .*\n", ran.stderr)

@@ -55,7 +55,7 @@ class Server:
     environment = {}
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+        self.folder = None  # while it runs
         self.port = free_port()
         self.process = None
 
@@ -68,10 +68,14 @@ class Server:
 
     def start(self):
         """Starts it and waits for its first answer."""
+        self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         # pylint: disable=consider-using-with
         with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            env={**os.environ, **self.environment})
+            try:
+                self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                                env={**os.environ, **self.environment})
+            except OSError as error:
+                raise SystemExit(f"tools/bench: {self.name} does not start: {error}") from None
         self.starting()
         end = time.monotonic() + 15
         while True:
@@ -103,7 +107,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
         self.start()
@@ -254,4 +259,4 @@ class NodeWs(Server):
         return said.stdout.strip() or "no ws"
 
     def command(self):
-        return [shutil.which("node"), str(ROOT / "tools" / "bench" / "ws_server.js"), str(self.port)]
+        return ["node", str(ROOT / "tools" / "bench" / "ws_server.js"), str(self.port)]
