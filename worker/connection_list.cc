@@ -3,6 +3,7 @@
 
 #include "protocol/limits.h"
 #include "protocol/websocket.h"
+#include "worker/connection_table.h"
 
 namespace sluice {
 namespace {

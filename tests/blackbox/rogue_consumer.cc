@@ -244,10 +244,20 @@ class Rogue {
       result = consumer_.reply(message, [](Encoder& encoder) {
         encoder.key("content").raw(sluice::as_bytes("\xc1"sv), 1);
       });
+    } else if (asked == "flood") {
+      flood(message);
     } else if (asked != "note") {
       result = consumer_.reply(message, Fields{{"content", asked}});
     }
     if (!result.ok()) say("not sent:", words(result));
+  }
+
+  // As many messages of a MiB as there is room for.
+  void flood(const Message& message) {
+    const std::string content(size_t{1} << 20, 'x');
+    int sent = 0;
+    while (consumer_.try_send(message, Fields{{"content", content}}).ok()) ++sent;
+    say("flooded", std::to_string(sent));
   }
 
   Consumer& consumer_;

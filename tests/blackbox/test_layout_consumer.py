@@ -56,10 +56,7 @@ def ask(clients, rounds):
 
 def all_came_back(gateway):
     """Waits until no block is in anybody's hands, on its way, or part of a chain."""
-    def is_so(seen):
-        return not (seen.blocks("taken") or seen.blocks("linked") or seen.blocks("withdrawn")
-                    or seen.blocks("queued") - seen.blocks("returned"))
-    return wait_until(lambda: (seen := dump(gateway)) and is_so(seen) and seen, "every block came back")
+    return wait_until(lambda: (seen := dump(gateway)).at_rest() and seen, "every block came back")
 
 
 def test_it_has_two_hundred_lines_and_imports_nothing_of_ours():

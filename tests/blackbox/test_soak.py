@@ -14,9 +14,13 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack
+from itertools import islice
 
+from chats import Chats
+from company import Company
 from support.gateway import Gateway
 from support.http_client import Closed
+from support.shm_dump import dump
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
@@ -217,3 +221,32 @@ def test_consumers_and_workers_killed_at_random_cost_no_client_more_than_what_th
             assert load.statuses.get(502, 0) + load.missing <= killed["demo consumer"]
             assert load.cut <= killed["worker"]
         assert gateway.get("/").body == b"Hello, World!"
+
+
+def test_a_thousand_chats_go_on_in_order_while_consumers_are_killed_frozen_and_replaced():
+    staying, leaving, kills = 1000, 90, 30
+    seed = random.SystemRandom().randrange(2**32)
+    choice = random.Random(seed)
+    print("seed", seed)
+    patient = ("--stuck-timeout", 600, "--receive-timeout", 600, "--ping-interval", 600)
+    with Gateway(*patient, workers=2, demo=0) as gateway, Company(gateway, 4, choice) as company:
+        with Chats(gateway, staying + leaving, "/chat/{}") as chats:
+            chats.begin()
+            leavers = iter(range(staying, staying + leaving))
+            while company.killed < kills:
+                chats.come_on(choice.randrange(500))
+                company.something_happens()
+                for number in islice(leavers, 2):
+                    chats.leave(number)
+            company.all_go_on()
+            chats.fall_silent()
+            chats.leave_all()
+
+        def stayed_and_left():
+            return sum(number < staying for number in company.disconnects()) == staying
+        wait_until(stayed_and_left, "each chat that stayed until the killing was over has its disconnect")
+        wait_until(lambda: dump(gateway).at_rest(), "no more is to be taken")
+        disconnects = company.disconnects()
+        print(chats.echoes, "echoes", chats.lost, "lost", staying + leaving - len(disconnects), "disconnects lost")
+        assert set(disconnects.values()) == {1}
+        assert chats.lost + staying + leaving - len(disconnects) <= kills

@@ -42,3 +42,9 @@ class Dump(dict):
     def blocks(self, key, row=None):
         """How many blocks are in a state, of all arenas or of one row's."""
         return sum(one[key] for arena in self["arenas"] if row in (None, arena["row"]) for one in arena["classes"])
+
+    def at_rest(self):
+        """Whether no message lies or is kept anywhere: blocks are free, in stock, or on their way home."""
+        kept = ("taken", "withdrawn", "linked", "shared", "other")
+        return (not any(self.blocks(state) for state in kept) and self.blocks("queued") == self.blocks("returned")
+                and not any(self["stray_blocks"].values()))

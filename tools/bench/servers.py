@@ -1,4 +1,4 @@
-"""tools/bench/servers.py -- the servers compared: Sluice with its demo consumers, nginx by itself."""
+"""tools/bench/servers.py -- the servers compared: Sluice with its consumers, nginx, and others by themselves."""
 
 import os
 import re
@@ -24,11 +24,19 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; default_type text/plain;
   client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
   uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  {upstreams}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{ return 200 "Hello, World!"; }}
+    {more}
   }}
 }}
+"""
+PROXYING = """
+client_max_body_size 0;
+proxy_http_version 1.1; proxy_set_header Connection "";
+location /defaults/ { proxy_pass http://upstream; }
+location /unbuffered/ { proxy_pass http://upstream; proxy_request_buffering off; }
 """
 
 
@@ -44,9 +52,10 @@ class Server:
 
     name = ""
     speaks_websocket = False
+    environment = {}
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+        self.folder = None  # while it runs
         self.port = free_port()
         self.process = None
 
@@ -54,11 +63,20 @@ class Server:
         """What is executed."""
         raise NotImplementedError
 
+    def starting(self):
+        """What is to be done before it answers."""
+
     def start(self):
         """Starts it and waits for its first answer."""
+        self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         # pylint: disable=consider-using-with
         with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            try:
+                self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                                env={**os.environ, **self.environment})
+            except OSError as error:
+                raise SystemExit(f"tools/bench: {self.name} does not start: {error}") from None
+        self.starting()
         end = time.monotonic() + 15
         while True:
             try:
@@ -89,19 +107,61 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
 
 class Nginx(Server):
     """nginx answering by itself, from its one worker: no second process has a say."""
 
     name = "nginx return 200"
+    more = upstreams = ""  # of its configuration
 
     def command(self):
         config = self.folder / "nginx.conf"
         user = "root" if os.geteuid() == 0 else "nobody"
-        config.write_text(NGINX.format(folder=self.folder, port=self.port, user=user))
+        config.write_text(NGINX.format(folder=self.folder, port=self.port, user=user, more=self.more,
+                                       upstreams=self.upstreams))
         return [shutil.which("nginx") or "/usr/sbin/nginx", "-e", str(self.folder / "error.log"), "-c", str(config)]
+
+
+class BodyUpstream(Server):
+    """body_upstream.py."""
+
+    name = "the upstream alone"
+
+    def command(self):
+        return ["/usr/bin/python3", str(ROOT / "tools" / "bench" / "body_upstream.py"), str(self.port)]
+
+
+class NginxProxying(Nginx):
+    """nginx before a body_upstream.py of its own: under /defaults/, and under /unbuffered/."""
+
+    name = "nginx proxying"
+    more = PROXYING
+
+    def __init__(self):
+        super().__init__()
+        self.upstream = BodyUpstream()
+        self.upstreams = f"upstream upstream {{ server 127.0.0.1:{self.upstream.port}; keepalive 16; }}"
+
+    def start(self):
+        self.upstream.start()
+        super().start()
+
+    def pids(self):
+        return super().pids() + self.upstream.pids()
+
+    def stop(self):
+        super().stop()
+        self.upstream.stop()
 
 
 class Sluice(Server):
@@ -109,6 +169,7 @@ class Sluice(Server):
 
     name = "Sluice"
     speaks_websocket = True
+    demo = 1
 
     def __init__(self, build, options=()):
         super().__init__()
@@ -116,7 +177,7 @@ class Sluice(Server):
 
     def command(self):
         return [str(self.build / "gateway" / "sluice"), "--listen", f"127.0.0.1:{self.port}", "--workers", "1",
-                "--demo", "1", "--control", str(self.folder / "control"), *self.options]
+                "--demo", str(self.demo), "--control", str(self.folder / "control"), *self.options]
 
     def role(self, word):
         """Pids of the processes whose title begins with `sluice: <word>`."""
@@ -135,3 +196,67 @@ class Sluice(Server):
         super().place(layout)
         if layout == "both":
             accounting.pin(self.role("demo"), LAST)
+
+
+class SluiceBench(Sluice):
+    """The gateway with one bench_consumer."""
+
+    demo = 0
+
+    def __init__(self, build, options=()):
+        super().__init__(build, options)
+        self.consumer = None
+
+    def starting(self):
+        """Its consumer comes when the control socket is there."""
+        end = time.monotonic() + 15
+        while not (self.folder / "control").exists():
+            if self.process.poll() is not None or time.monotonic() > end:
+                return  # start() says why
+            select.select([], [], [], 0.02)
+        # pylint: disable=consider-using-with
+        self.consumer = subprocess.Popen([str(self.build / "tools" / "bench" / "bench_consumer"),
+                                          str(self.folder / "control")], stdout=subprocess.DEVNULL)
+
+    def pids(self):
+        return super().pids() + ([self.consumer.pid] if self.consumer else [])
+
+    def stop(self):
+        super().stop()
+        if self.consumer:
+            self.consumer.wait(30)  # the gateway hung up
+
+
+class PythonWebsockets(Server):
+    """ws_server.py."""
+
+    name = "websockets"
+
+    @staticmethod
+    def version():
+        """Of the library and what runs it; where there is none that is said."""
+        said = subprocess.run(["/usr/bin/python3", "-c", "import platform, websockets; print("
+                               "f'websockets {websockets.__version__} on Python {platform.python_version()}')"],
+                              capture_output=True, text=True, check=False)
+        return said.stdout.strip() or "no websockets"
+
+    def command(self):
+        return ["/usr/bin/python3", str(ROOT / "tools" / "bench" / "ws_server.py"), str(self.port)]
+
+
+class NodeWs(Server):
+    """ws_server.js."""
+
+    name = "ws"
+    # Where Debian has node's packages; a nodejs of another origin does not look there.
+    environment = {"NODE_PATH": "/usr/share/nodejs"}
+
+    @classmethod
+    def version(cls):
+        """Of the package and what runs it; where there is none that is said."""
+        said = subprocess.run(["node", "-p", "`ws ${require('ws/package.json').version} on node ${process.version}`"],
+                              capture_output=True, text=True, check=False, env={**os.environ, **cls.environment})
+        return said.stdout.strip() or "no ws"
+
+    def command(self):
+        return ["node", str(ROOT / "tools" / "bench" / "ws_server.js"), str(self.port)]

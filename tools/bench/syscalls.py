@@ -74,7 +74,7 @@ def main():
             counted(server, f"HTTP, {connections} connections",
                     lambda c=connections: loads.wrk(server, c, options.seconds, LAST))
         counted(server, "WebSocket echo of 128 bytes, 64 connections",
-                lambda: loads.websocket_echo(options.build, server, 64, 128, options.seconds, LAST))
+                lambda: loads.websockets(options.build, server, "echo", "/ws", 64, 128, options.seconds, LAST))
     finally:
         server.stop()
 

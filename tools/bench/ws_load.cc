@@ -2,8 +2,12 @@
 //
 //   ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]
 //     each connection keeps DEPTH text messages of SIZE bytes under way and checks what comes back
+//   ws_load broadcast HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]
+//     the last one sends a message that the server sends to all, DEPTH of them under way; what is counted
+//     is each one's getting it
 //
-// Prints lines of key=value: the rate, latencies from write to echo, errors, its own CPU time. Exit
+// An echo or broadcast says `opened` when its connections are, and goes on with the next line of standard
+// input, or its end. Prints lines of key=value: the rate, latencies from write to echo, errors, its own CPU time. Exit
 // code 0: no error; 1: errors, they are counted in the line; 2: it could not begin.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -294,13 +298,36 @@ Clients open_all(const Target& target, size_t count, int epoll) {
   return clients;
 }
 
-int echo(const Target& target, size_t count, size_t size, double seconds, size_t depth) {
+std::string letters(size_t size) {
   std::string payload(size, '\0');
   for (size_t i = 0; i < size; ++i) payload[i] = static_cast<char>('a' + i % 26);
+  return payload;
+}
+
+void report(const char* mode, size_t count, size_t size, size_t depth, double elapsed,
+            const Latencies& latencies, uint64_t errors, double cpu) {
+  std::printf(
+      "mode=%s connections=%zu size=%zu depth=%zu seconds=%.3f messages=%llu rate=%.0f "
+      "p50_us=%.1f p99_us=%.1f errors=%llu client_cpu_seconds=%.3f\n",
+      mode, count, size, depth, elapsed, static_cast<unsigned long long>(latencies.count()),
+      static_cast<double>(latencies.count()) / elapsed, latencies.microseconds(0.5),
+      latencies.microseconds(0.99), static_cast<unsigned long long>(errors), cpu);
+}
+
+// Who counts what the server uses does so from here: handshakes are over.
+void say_opened() {
+  std::puts("opened");
+  std::fflush(stdout);
+  for (int c = std::getchar(); c != '\n' && c != EOF;) c = std::getchar();
+}
+
+int echo(const Target& target, size_t count, size_t size, double seconds, size_t depth) {
+  const std::string payload = letters(size);
   const std::string message = client_frame(kText, payload);
   const std::string expected = server_frame(kText, payload);
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   Clients clients = open_all(target, count, epoll);
+  say_opened();
 
   Latencies latencies;
   uint64_t errors = 0;
@@ -343,15 +370,50 @@ int echo(const Target& target, size_t count, size_t size, double seconds, size_t
       }
     }
   }
-  const double elapsed = seconds_since(start);
-  std::printf(
-      "mode=echo connections=%zu size=%zu depth=%zu seconds=%.3f messages=%llu rate=%.0f "
-      "p50_us=%.1f "
-      "p99_us=%.1f errors=%llu client_cpu_seconds=%.3f\n",
-      count, size, depth, elapsed, static_cast<unsigned long long>(latencies.count()),
-      static_cast<double>(latencies.count()) / elapsed, latencies.microseconds(0.5),
-      latencies.microseconds(0.99), static_cast<unsigned long long>(errors),
-      cpu_seconds() - cpu_before);
+  report("echo", count, size, depth, seconds_since(start), latencies, errors,
+         cpu_seconds() - cpu_before);
+  return errors == 0 ? 0 : 1;
+}
+
+int broadcast(const Target& target, size_t count, size_t size, double seconds, size_t depth) {
+  const std::string payload = letters(size);
+  const std::string message = client_frame(kText, payload);
+  const std::string expected = server_frame(kText, payload);
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  Clients clients = open_all(target, count, epoll);
+  say_opened();
+
+  Latencies latencies;
+  uint64_t errors = 0;
+  std::vector<Clock::time_point> sent;  // when each message was written
+  std::vector<size_t> got(count);       // messages, by client
+  const double cpu_before = cpu_seconds();
+  const Clock::time_point start = Clock::now();
+  std::array<epoll_event, 256> events;
+  while (errors == 0 && seconds_since(start) < seconds) {
+    // Who reads a message before others does not let the next be sent.
+    while (sent.size() < latencies.count() / count + depth) {
+      sent.push_back(Clock::now());
+      clients.back()->send(message);
+    }
+    const int ready = epoll_wait(epoll, events.data(), events.size(), 100);
+    const Clock::time_point now = Clock::now();
+    for (int i = 0; i < ready; ++i) {
+      const uint32_t number = events[static_cast<size_t>(i)].data.u32;
+      clients[number]->send_rest();
+      const bool alive = clients[number]->receive([&](std::string_view frame) {
+        if (frame != expected || got[number] == sent.size()) {
+          ++errors;
+          return;
+        }
+        const auto took = now - sent[got[number]++];
+        latencies.add(static_cast<uint64_t>(std::chrono::nanoseconds(took).count()));
+      });
+      if (!alive) ++errors;
+    }
+  }
+  report("broadcast", count, size, depth, seconds_since(start), latencies, errors,
+         cpu_seconds() - cpu_before);
   return errors == 0 ? 0 : 1;
 }
 
@@ -361,8 +423,9 @@ int main(int count, char** words) {
   const std::string_view mode = count > 1 ? words[1] : "";
   const auto number = [&](int at) { return std::strtoull(words[at], nullptr, 10); };
   try {
-    if (mode == "echo" && (count == 8 || count == 9)) {
-      return echo(resolve(words[2], words[3], words[4]), number(5), number(6),
+    if ((mode == "echo" || mode == "broadcast") && (count == 8 || count == 9)) {
+      const auto load = mode == "echo" ? echo : broadcast;
+      return load(resolve(words[2], words[3], words[4]), number(5), number(6),
                   std::strtod(words[7], nullptr), count == 9 ? number(8) : 1);
     }
   } catch (const std::exception& error) {
@@ -370,6 +433,8 @@ int main(int count, char** words) {
     return 2;
   }
   std::fputs(
-      "usage: ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]\n", stderr);
+      "usage: ws_load echo HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]\n"
+      "       ws_load broadcast HOST PORT PATH CONNECTIONS SIZE SECONDS [DEPTH]\n",
+      stderr);
   return 2;
 }
