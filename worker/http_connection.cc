@@ -113,12 +113,12 @@ void HttpConnection::on_head(const RequestHead& head) noexcept {
 bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange) noexcept {
   const Origins& origins = place_.settings.allowed_origins;
   HandshakeRules rules{.deflate = place_.settings.deflate, .origins = origins};
-  if (!origins.any()) rules.own = asked_host(place_, connection_.endpoints(), head);
+  if (!origins.any()) rules.own = asked_host(place_, ends_, head);
   const HandshakeVerdict verdict = check_handshake(head, rules);
   if (!verdict.handshake) {
     place_.counters.add(Counter::kRefusedHandshakes);
     place_.refusals.tell(place_.now_ms, {.status = verdict.status, .reason = verdict.reason},
-                         connection_.endpoints().client_host, verdict.origin);
+                         ends_.client_host, verdict.origin);
     exchange.to.keep_alive = false;
     answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;
