@@ -95,7 +95,8 @@ def test_a_rolling_restart_closes_websockets_one_after_the_other_and_consumers_s
         gateway.process.send_signal(signal.SIGHUP)
 
         gateway.output.wait_for("rolling_restart_done")
-        fresh = WebSocket.opened(gateway)  # at a new worker, while the old ones drain
+        # At the new worker, while the old one drains; one that the old one still accepted is told 503.
+        fresh = wait_until(lambda: (new := WebSocket(gateway)).response.status == 101 and new, "a WebSocket is opened")
         fresh.echo("at once")
         assert_spread(read_closes(websockets, begun), 1012)
         wait_until(lambda: not set(before["worker"]) & set(gateway.pids()), "the old workers are gone", 2 * DRAIN)
