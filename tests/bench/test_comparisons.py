@@ -51,12 +51,12 @@ def test_heads_forms_and_bodies_are_measured_beside_nginx():
     check_rows(down, [*(["nginx proxying, its defaults"] if NGINX else []), "Sluice", "the upstream alone"])
 
 
-def test_requests_echoes_and_idle_websockets_are_measured_beside_nginx():
+def test_requests_echoes_and_idle_connections_are_measured_beside_nginx():
     requests, echoes, idle = tables("bench.py", "--connections", "4", "--layouts", "split", "--idle", "10").values()
 
     check_rows(requests, [*(["nginx return 200"] if NGINX else []), "Sluice"])
     check_rows(echoes, ["Sluice"])
-    assert idle["10"][0] == "10"
+    assert len(idle) == 5 and all(cells[0] == "10" for cells in idle.values())
 
 
 def test_a_server_that_does_not_start_is_named_in_one_line(tmp_path):

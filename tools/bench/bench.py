@@ -37,7 +37,7 @@ def main():
 
     run(cases([Nginx(), Sluice(options.build)], options), options)
     if options.idle:
-        idle.table(options.build, options.idle)
+        idle.table(options.build, options.idle, options.seconds)
 
 
 if __name__ == "__main__":

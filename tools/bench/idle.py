@@ -22,7 +22,6 @@ from servers import ROOT, Sluice
 
 AT_ONCE = 100  # being opened
 OWN_MOST = 1000  # connections with contexts of their own: some 300 KiB each
-SETTLED = 2.0  # seconds in which what follows a handshake is over
 PER_ADDRESS = 20000  # a source address has some 28,000 ports; on loopback there are more addresses
 
 PLAIN = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -128,25 +127,25 @@ def user(used):
     return used["worker"] + used["consumer"] + used["shared"]
 
 
-def row(build, kind, number):
+def row(build, kind, number, settled):
     """The table's line for one kind."""
     number = min(number, kind.most or number)
     server = Sluice(build, ["--max-connections", str(number + 100), *kind.options])
     server.start()
     try:
         Crowd(server, kind, AT_ONCE).close()  # so that what the first ones cost is not counted
-        time.sleep(SETTLED)
+        time.sleep(settled)
         before = bytes_used(server)
         crowd = Crowd(server, kind, number)
-        time.sleep(SETTLED)
+        time.sleep(settled)
         after = bytes_used(server)
         cpu = accounting.cpu_ns(server.pids())
-        time.sleep(SETTLED)
-        cpu = (accounting.cpu_ns(server.pids()) - cpu) / SETTLED / 1e9
+        time.sleep(settled)
+        cpu = (accounting.cpu_ns(server.pids()) - cpu) / settled / 1e9
         alive = crowd.close()
-        time.sleep(SETTLED)
+        time.sleep(settled)
         crowd = Crowd(server, kind, number)
-        time.sleep(SETTLED)
+        time.sleep(settled)
         again = user(bytes_used(server)) - user(after)
         crowd.close()
     finally:
@@ -157,24 +156,25 @@ def row(build, kind, number):
             f"{each['buffers']:,.0f} | {cpu * 100:.2f} % |")
 
 
-def table(build, number):
-    """Prints what each kind costs."""
+def table(build, number, settled):
+    """Prints what each kind costs; `settled` seconds are given to what follows a handshake."""
     print(f"\n### {number:,} idle connections, bytes each (`--deflate own`: at most {OWN_MOST:,})\n"
           "| connection | alive | worker | consumer | shared memory | user, all | again | kernel slab, both ends | "
           "TCP buffers, both ends | CPU while idle |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for kind in KINDS:
-        print(row(build, kind, number), flush=True)
+        print(row(build, kind, number, settled), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=str(ROOT / "build"), help=argparse.SUPPRESS)
     parser.add_argument("--connections", type=int, default=10000)
+    parser.add_argument("--settled", type=float, default=2.0, help="seconds for what follows a handshake to be over")
     options = parser.parse_args()
     accounting.allow_descriptors()
     print(f"machine: {accounting.machine()}\ncommit: {accounting.commit(ROOT)}\n"
           f"command: {shlex.join(['tools/dev', 'bench', 'idle', *sys.argv[1:]])}")
-    table(options.build, options.connections)
+    table(options.build, options.connections, options.settled)
 
 
 if __name__ == "__main__":
