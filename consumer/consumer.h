@@ -172,8 +172,8 @@ class Consumer {
     return send_to_group(group, MessageWriter(write, expected_bytes), wait);
   }
 
-  // The WebSockets there are, whoever owns them, in no order: for who missed what happened. Those whose
-  // websocket.connect still waits are among them. Every worker is asked, as above.
+  // The WebSockets there are, whoever owns them, in no order: for who missed what happened. Those whose connect
+  // waits are among them, unless a consumer has yet to accept them. Every worker is asked, as above.
   [[nodiscard]] Result<std::vector<LivingConnection>> connections(std::chrono::nanoseconds timeout = kWait) noexcept;
 
   // Rings everybody who sleeps on what was sent (N3).

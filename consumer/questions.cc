@@ -12,6 +12,8 @@
 namespace sluice {
 namespace {
 
+constexpr uint32_t kTakenPerLook = 64;  // messages between two looks at the clock and at who lives
+
 std::string_view text_of(const ValueView& map, std::string_view key) noexcept {
   const std::optional<ValueView> value = map.find(key);
   return value ? value->text().value_or("") : std::string_view();
@@ -47,15 +49,19 @@ Result<void> Attachment::ask_workers(uint32_t channel, const std::function<void(
   }
   ring();
 
-  while (!asked.empty()) {
+  for (uint32_t taken = 1; !asked.empty(); ++taken) {
     std::optional<shm::Delivery> delivery = layer_.try_receive_from_inbox();
-    if (!delivery) {
+    if (!delivery || taken % kTakenPerLook == 0) {  // however much lies there
       std::erase_if(asked, [this](shm::ProcessName worker) {
         return !layer_.processes().is_live(worker);  // and its connections are gone with it
       });
-      if (asked.empty()) break;
-      if (shm::now_ns() >= deadline_ns) return Error::kTimedOut;
-      sleep_for_inbox(deadline_ns);
+      if (shm::now_ns() >= deadline_ns && !asked.empty()) {
+        if (delivery) kept_.push_back(std::move(*delivery));
+        return Error::kTimedOut;
+      }
+    }
+    if (!delivery) {
+      if (!asked.empty()) sleep_for_inbox(deadline_ns);
       continue;
     }
     if (delivery->header().channel != channel) {

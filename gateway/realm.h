@@ -48,8 +48,7 @@ class Realm final : Workers::Events, Control::Events {
   [[nodiscard]] std::unique_ptr<ControlSocket> close() noexcept { return control_.close(); }
   void roll() noexcept { workers_.roll(); }
   void show_access_log() noexcept { workers_.show_access_log(); }  // it was opened anew
-  // Workers finish what is open and leave; on_workers_gone() follows. WebSockets are closed with
-  // `close_code`, 0 for the usual one.
+  // Workers finish what is open and leave; on_workers_gone() follows. `how` is kDrain or kGiveUp.
   void drain(shm::AttachWord how) noexcept;
   void quit() noexcept;
 

@@ -335,7 +335,11 @@ void Workers::drain(AttachWord how) noexcept {
   roll_retry_.stop();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) {
-    if (!process->leaving) tell_leave(*process, how);
+    if (!process->leaving) {
+      tell_leave(*process, how);
+    } else if (how == AttachWord::kGiveUp) {
+      send(*process, how);  // it need not wait for anybody any more
+    }
   }
   if (processes_.empty()) events_.on_workers_gone();
 }
@@ -377,7 +381,11 @@ void Workers::roll_on() noexcept {
 
 void Workers::end_roll(const char* event) noexcept {
   const bool done = *rolling_ == posts_.size();
-  log_event(done ? LogLevel::kInfo : LogLevel::kError, event, {{"worker", *rolling_}});
+  if (done) {
+    log_event(LogLevel::kInfo, event);
+  } else {
+    log_event(LogLevel::kError, event, {{"worker", *rolling_}});
+  }
   rolling_.reset();
   roll_retry_.stop();
   if (std::exchange(roll_again_, false)) roll();

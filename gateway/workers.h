@@ -6,7 +6,8 @@
 // W3  A worker is dead when its pidfd says so, never by its socket's hang-up.
 // W4  Nothing here waits for a worker: what its socket does not take is kept and sent later.
 // W5  A rolling restart gives a post its next process once the one before is gone: two at most have a row
-//     at a time, so a worker that dies meanwhile finds one. Where none is free it waits.
+//     at a time. Rows of the dead are free only when consumers have let go of their blocks; where none is
+//     free it waits.
 #pragma once
 
 #include <uv.h>

@@ -36,6 +36,8 @@ inline constexpr size_t kGroupMembersPerAnswer = 512;
 // Connections in one answer to which WebSockets there are, and bytes of it unless a single path is longer:
 // fits a block of 64 KiB. A turn writes one answer. Beyond: another one.
 inline constexpr size_t kListedPerAnswer = 512;
+// Messages in the inbox of who asked. Beyond: it is answered no more.
+inline constexpr uint32_t kListAnswersUnread = 256;
 inline constexpr size_t kListedBytes = 60 * kKiB;
 // Accepting rests this long when the system has no descriptor or no memory left. Beyond: tried again.
 inline constexpr auto kAcceptPause = std::chrono::milliseconds(200);

@@ -68,7 +68,6 @@ ChannelLayer::ChannelLayer(const Segment& segment, Arenas& arenas, Doorbell& doo
       heads_seen_(segment.geometry().channels) {
   ring_processes_.reserve(segment.geometry().processes);
   ring_channels_.reserve(64);
-  unread_channels_.reserve(64);
 }
 
 Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
@@ -444,17 +443,17 @@ void ChannelLayer::will_ring_channel(uint32_t channel) noexcept { add_once(ring_
 void ChannelLayer::ring() noexcept {
   for (const ProcessIndex process : ring_processes_) doorbell_.ring(process);
   ring_processes_.clear();
-  for (const uint32_t channel : ring_channels_) {
-    ring_one_waiter(channel);
-    add_once(unread_channels_, channel);
-  }
+  for (const uint32_t channel : ring_channels_) ring_one_waiter(channel);
   ring_channels_.clear();
 }
 
-bool ChannelLayer::ring_for_unread() noexcept {
-  std::erase_if(unread_channels_, [&](uint32_t c) { return segment_.channel_queue(c).empty(); });
-  for (const uint32_t channel : unread_channels_) ring_one_waiter(channel);
-  return may_be_unread();
+bool ChannelLayer::ring_for_unread(uint32_t channel) noexcept {
+  const ChannelRecord* record = segment_.channel(channel);
+  if (record == nullptr || segment_.channel_queue(channel).empty()) return false;
+  const auto& waiters = record->waiters.words;
+  if (std::ranges::all_of(waiters, [](const Word& word) { return word.load(relaxed) == 0; })) return false;
+  ring_one_waiter(channel);
+  return true;
 }
 
 // Wake-one: the first process that waits on the channel and is asleep. Waiters take their own bits

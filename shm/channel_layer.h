@@ -85,10 +85,11 @@ class ChannelLayer {
   void made_room(uint32_t channel) noexcept;  // by whoever took messages otherwise than by receiving
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
-  // That reader may stand still. So, a while later: rings one more for each channel rung for where
-  // something lies. False: nothing does any more, until ring() rings for a channel again.
-  [[nodiscard]] bool ring_for_unread() noexcept;
-  [[nodiscard]] bool may_be_unread() const noexcept { return !unread_channels_.empty(); }
+  // Those it is about to ring one reader of.
+  [[nodiscard]] std::span<const uint32_t> channels_to_ring() const noexcept { return ring_channels_; }
+  // That reader may stand still: rings another of a channel where something lies. False: nothing does, or
+  // nobody sleeps for it; who comes to sleep looks first.
+  [[nodiscard]] bool ring_for_unread(uint32_t channel) noexcept;
 
   // -- what became of it
   [[nodiscard]] Progress progress(const Sent& sent, ProcessIndex& taker) const noexcept;
@@ -192,7 +193,6 @@ class ChannelLayer {
   size_t next_reading_ = 0;
   std::vector<ProcessIndex> ring_processes_;
   std::vector<uint32_t> ring_channels_;
-  std::vector<uint32_t> unread_channels_;  // rung for, and not seen empty since
   Drops drops_;
   uint64_t broken_queues_ = 0;
 };

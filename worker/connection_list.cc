@@ -54,7 +54,9 @@ size_t ConnectionList::gather() noexcept {
 
 void ConnectionList::answer_with_next() noexcept {
   answered_ = true;
-  Result<shm::Claim> claim = place_.layer.claim(gather());
+  // Who asks again and again and reads nothing has no more of our blocks than this.
+  const bool reads = place_.layer.segment().inbox(asker_.index).depth() < limits::kListAnswersUnread;
+  Result<shm::Claim> claim = reads ? place_.layer.claim(gather()) : Result<shm::Claim>(Error::kChannelFull);
   bool sent = false;
   if (claim.ok()) {
     Encoder encoder(claim->space());

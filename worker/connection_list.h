@@ -2,7 +2,8 @@
 // websocket.list of a worker's inbox, to repair what it missed.
 //
 // Z1  Listed is who lives when the question is read: whose connect was sent, taken or not, and which is not
-//     being closed. One that ends before its answer is written may be missing.
+//     being closed; with --accept consumer, who was accepted. One that ends before its answer is written
+//     may be missing.
 // Z2  A turn writes one answer. Until the last one is out the inbox waits, not sockets or replies.
 #pragma once
 

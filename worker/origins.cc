@@ -106,8 +106,8 @@ bool Origins::allow(std::string_view origin, const HostPort& own) const noexcept
   const std::optional<Parts> parts = split(origin);
   if (!parts) return false;
   const HostPort& at = parts->at;
-  if (same_ && same_host(at.host, own.host) &&
-      at.port == (own.port_said ? own.port : default_port(parts->scheme))) {
+  const uint16_t usual = default_port(parts->scheme);  // 0: no scheme of pages that come from servers (V3)
+  if (same_ && usual != 0 && same_host(at.host, own.host) && at.port == (own.port_said ? own.port : usual)) {
     return true;
   }
   return std::ranges::any_of(patterns_, [&](const Pattern& pattern) {

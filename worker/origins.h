@@ -5,8 +5,8 @@
 //     names have no case, a dot behind a name counts for nothing, IPv6 literals are compared as addresses.
 // V2  `*.` stands for one label or more: https://*.example.org holds https://a.b.example.org, and not
 //     https://example.org.
-// V3  `same` is the host and port the client asked for; a Host without a port stands for the port of the
-//     origin's scheme, because nobody may have told us whether there is TLS before us.
+// V3  `same` is the host and port the client asked for, of http and https; a Host without a port stands for
+//     the port of the origin's scheme where nobody told us whether there is TLS before us.
 // V4  What is no origin is allowed by `any` alone. `null` (a sandbox, a file) is one only where it is listed.
 #pragma once
 

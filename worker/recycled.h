@@ -7,7 +7,17 @@
 
 namespace sluice {
 
-// A base of T, which is no other class's base. At most kMost are kept.
+// Built with an address sanitizer.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kSeesLateUse = true;
+#elif defined(__has_feature)
+inline constexpr bool kSeesLateUse = __has_feature(address_sanitizer);
+#else
+inline constexpr bool kSeesLateUse = false;
+#endif
+
+// A base of T, which is no other class's base. At most kMost are kept; none where an address sanitizer is to
+// see who uses an object after its end.
 // Thread    each has its own: an object ends in the thread it began in.
 template <class T, size_t kMost = 1024>
 class Recycled {
@@ -20,7 +30,7 @@ class Recycled {
     return spare;
   }
   static void operator delete(void* memory) noexcept {
-    if (count_ >= kMost) return ::operator delete(memory);
+    if (kSeesLateUse || count_ >= kMost) return ::operator delete(memory);
     first_ = new (memory) Spare{first_};
     ++count_;
   }

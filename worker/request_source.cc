@@ -28,11 +28,24 @@ RequestSource source_of(Workplace& place, const Endpoints& ends, const RequestHe
 }
 
 HostPort asked_host(const Workplace& place, const Endpoints& ends, const RequestHead& head) noexcept {
+  using Scheme = Forwarded::Scheme;
+  HostPort asked = split_host(head.authority).value_or(HostPort{});
+  Scheme scheme = ends.secure ? Scheme::kHttps : Scheme::kUnsaid;
   if (ends.trusted) {
     const Forwarded said = read_forwarded(head.headers, place.settings.trusted_proxies);
-    if (!said.host.empty()) return {.host = said.host, .port = said.server_port, .port_said = true};
+    if (said.scheme != Scheme::kUnsaid) scheme = said.scheme;
+    if (!said.host.empty()) asked = {.host = said.host};
+    // Without a scheme a port of 80 may be one that nobody said (forwarded.h).
+    if (said.server_port != 0 && (said.server_port != 80 || said.scheme != Scheme::kUnsaid)) {
+      asked.port = said.server_port;
+      asked.port_said = true;
+    }
   }
-  return split_host(head.authority).value_or(HostPort{});
+  if (!asked.port_said && scheme != Scheme::kUnsaid) {
+    asked.port = scheme == Scheme::kHttps ? 443 : 80;
+    asked.port_said = true;
+  }
+  return asked;
 }
 
 }  // namespace sluice

@@ -3,8 +3,11 @@
 // One ring wakes one reader of a channel, and that one wakes the next if it leaves something. If it stands
 // still (SIGSTOP, a debugger, a machine that swaps) its inbox is empty, so it never counts as stuck, and
 // what was pushed with its ring would lie there until something else is, though others sleep. So a
-// channel is looked at again a while after it was rung for, until it was seen empty.
+// channel is looked at again a while after it was rung for, until nothing lies there or nobody sleeps for it.
 #pragma once
+
+#include <algorithm>
+#include <vector>
 
 #include "protocol/limits.h"
 #include "shm/channel_layer.h"
@@ -18,24 +21,27 @@ class SecondRing final : public Timed {
 
   // Rings for all that was sent. The second ring follows by itself.
   void ring(uint64_t now_ms) noexcept {
+    for (const uint32_t channel : layer_.channels_to_ring()) {
+      if (std::ranges::find(rung_, channel) != rung_.end()) continue;
+      if (rung_.empty()) wait(now_ms);
+      rung_.push_back(channel);  // a worker sends on a handful
+    }
     layer_.ring();
-    if (!waits_ && layer_.may_be_unread()) wait(now_ms);
   }
 
   void on_deadline(uint64_t now_ms) noexcept override {
-    waits_ = false;
-    if (layer_.ring_for_unread()) wait(now_ms);
+    std::erase_if(rung_, [this](uint32_t channel) { return !layer_.ring_for_unread(channel); });
+    if (!rung_.empty()) wait(now_ms);
   }
 
  private:
   void wait(uint64_t now_ms) noexcept {
-    waits_ = true;
     deadlines_.set(*this, now_ms + static_cast<uint64_t>(limits::kSecondRing.count()));
   }
 
   shm::ChannelLayer& layer_;
   Deadlines& deadlines_;
-  bool waits_ = false;  // the deadline is set
+  std::vector<uint32_t> rung_;  // and not looked at since; the deadline is set while there are any
 };
 
 }  // namespace sluice

@@ -29,15 +29,16 @@ def open_many(gateway, number=MANY):
     return opened
 
 
-def read_closes(websockets, since):
-    """[(seconds since then, code)] of the closes that end them, in the order they come; each is answered."""
+def read_closes(websockets):
+    """[(seconds since the first, code)] of the closes that end them, in the order they come; each is answered."""
     waiting = {websocket.client.socket: websocket for websocket in websockets}
-    closes = []
+    closes, since = [], None
     while waiting:
         ready = select.select(list(waiting), [], [], 2 * DRAIN)[0]
         assert ready, f"{len(waiting)} are told nothing"
         for one in ready:
             code, _ = waiting[one].read_close()
+            since = since or time.monotonic()
             closes.append((time.monotonic() - since, code))
             waiting.pop(one).send_close(code)
     return closes
@@ -58,7 +59,6 @@ def test_websockets_are_told_to_go_away_one_after_the_other():
     with Gateway("--drain-timeout", DRAIN, workers=1, demo=1) as gateway:
         websockets = open_many(gateway)
         beside = [gateway.connect() for _ in range(MANY)]  # must not crowd the others out of their time
-        begun = time.monotonic()
 
         gateway.process.send_signal(signal.SIGTERM)
 
@@ -66,7 +66,7 @@ def test_websockets_are_told_to_go_away_one_after_the_other():
         for websocket in websockets[::10]:
             websocket.drop()  # one that is gone before its turn is no trouble
         stayed = [websocket for n, websocket in enumerate(websockets) if n % 10]
-        assert_spread(read_closes(stayed, begun), 1001)
+        assert_spread(read_closes(stayed), 1001)
         assert gateway.wait() == 0
         for websocket in stayed:
             websocket.drop()
@@ -79,7 +79,7 @@ def test_a_few_websockets_do_not_keep_the_gateway():
         websockets = open_many(gateway, 3)
         gateway.process.send_signal(signal.SIGTERM)
 
-        assert [code for _, code in read_closes(websockets, time.monotonic())] == [1001] * 3
+        assert [code for _, code in read_closes(websockets)] == [1001] * 3
 
         assert gateway.wait() == 0
         for websocket in websockets:
@@ -90,7 +90,6 @@ def test_a_rolling_restart_closes_websockets_one_after_the_other_and_consumers_s
     with Gateway("--drain-timeout", DRAIN, workers=1, demo=1) as gateway:
         before = gateway.roles()
         websockets = open_many(gateway)
-        begun = time.monotonic()
 
         gateway.process.send_signal(signal.SIGHUP)
 
@@ -98,7 +97,7 @@ def test_a_rolling_restart_closes_websockets_one_after_the_other_and_consumers_s
         # At the new worker, while the old one drains; one that the old one still accepted is told 503.
         fresh = wait_until(lambda: (new := WebSocket(gateway)).response.status == 101 and new, "a WebSocket is opened")
         fresh.echo("at once")
-        assert_spread(read_closes(websockets, begun), 1012)
+        assert_spread(read_closes(websockets), 1012)
         wait_until(lambda: not set(before["worker"]) & set(gateway.pids()), "the old workers are gone", 2 * DRAIN)
         now = gateway.roles()
         assert len(now["worker"]) == 1 and now["demo consumer"] == before["demo consumer"]
@@ -186,16 +185,17 @@ def test_a_request_on_its_way_when_its_worker_leaves_is_answered(sign, fresh):
 
 def test_a_hup_during_another_is_done_once_more_afterwards():
     with Gateway("--drain-timeout", "60", workers=2, demo=1) as gateway, gateway.connect(60) as slow:
-        slow.request("GET", "/sleep?ms=500")  # its worker stays until then
+        slow.request("GET", f"/sleep?ms={int(3000 * SLOWNESS)}")  # its worker stays until then
         first = gateway.roles()["worker"]
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.output.wait_for("worker_leaving")
-        for _ in range(3):
-            gateway.process.send_signal(signal.SIGHUP)
+        gateway.output.wait_for("rolling_restart_done")
+        gateway.process.send_signal(signal.SIGHUP)  # this one waits for the worker that stays
+        wait_until(lambda: gateway.output.text().count("signal number=1") == 2, "the second is under way")
+        gateway.process.send_signal(signal.SIGHUP)
         gateway.output.wait_for("rolling_restart_once_more")
 
         assert slow.read_response().status == 200
-        wait_until(lambda: gateway.output.text().count("rolling_restart_done") >= 2, "it was done twice", 30)
+        wait_until(lambda: gateway.output.text().count("rolling_restart_done") == 3, "it was done once more", 30)
         wait_until(lambda: len(gateway.roles()["worker"]) == 2, "the old workers are gone", 30)
         assert not set(first) & set(gateway.roles()["worker"])
         assert gateway.get("/").status == 200

@@ -61,6 +61,11 @@ def test_several_origins_are_no_browsers(gateway):
     (TRUSTED, "https://public.test:444", {"Forwarded": "for=192.0.2.1;host=\"public.test:444\";proto=https"}, 101),
     (TRUSTED, "https://test", {"X-Forwarded-Host": "public.test", "X-Forwarded-Proto": "https"}, 403),
     (TRUSTED, "https://test", {"X-Forwarded-Proto": "https"}, 101),
+    (TRUSTED, "http://test", {"X-Forwarded-Proto": "https"}, 403),  # a page that came without TLS
+    (TRUSTED, "https://test:8443", {"X-Forwarded-Port": "8443"}, 101),
+    (TRUSTED, "https://test", {"X-Forwarded-Port": "8443"}, 403),
+    (TRUSTED, "https://public.test", {"X-Forwarded-Host": "public.test"}, 101),
+    (TRUSTED, "https://public.test", {"X-Forwarded-Host": "public.test", "X-Forwarded-Proto": "http"}, 403),
     (ANYBODY, "https://public.test", {"X-Forwarded-Host": "public.test", "X-Forwarded-Proto": "https"}, 403),
 ], ids=str)
 def test_behind_a_trusted_proxy_the_same_is_what_its_client_asked_for(gateway, source, origin, headers, status):
@@ -80,9 +85,9 @@ def test_what_is_refused_is_logged_and_reaches_no_consumer():
         gateway.output.wait_for(r'request_refused status=403 why="pages of this origin may not open a WebSocket here" '
                                 r'client=127\.0\.0\.1 untold=0 origin="https://evil.test/\\"x"$')
 
-        websocket = WebSocket.opened(gateway, "/rogue/who", {"Origin": "https://example.org"})
+        websocket = WebSocket.opened(gateway, "/rogue/accepted", {"Origin": "https://example.org"})
 
-        assert len(rogue.wait_taken(1)) == 1
+        assert rogue.wait_taken(1)[0].endswith(" /rogue/accepted")
         websocket.drop()
 
 

@@ -3,6 +3,7 @@
 #include "consumer/consumer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "protocol/websocket.h"
@@ -24,7 +25,10 @@ struct Question {
 
 // The next message in the worker's inbox, waited for.
 Question hear(FakeGateway& gateway) {
-  while (!gateway.worker().anything_waiting()) std::this_thread::yield();
+  const auto patience = std::chrono::steady_clock::now() + 30s;
+  while (!gateway.worker().anything_waiting() && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::yield();
+  }
   const auto delivery = gateway.worker().try_receive();
   REQUIRE(delivery);
   CHECK(gateway.worker().channels().name_of(delivery->header().channel) == kWebSocketListChannel);

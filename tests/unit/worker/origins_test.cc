@@ -112,7 +112,7 @@ TEST_CASE("same is the host and port that the client asked for") {
            {"http://example.org:80", "example.org", true},
            {"http://localhost:8000", "localhost:8000", true},
            {"http://[::1]:8000", "[0::1]:8000", true},
-           {"app://example.org", "example.org", true},
+           {"app://example.org", "example.org", false},  // an app has a host of that name by itself
            {"https://example.org", "example.org:80", false},
            {"http://example.org:8000", "example.org", false},
            {"http://localhost:3000", "localhost:8000", false},

@@ -24,6 +24,7 @@ TEST_CASE("an object takes the memory of the one that ended last, and allocates 
 
   const auto second = std::make_unique<Part>();
 
+  if (kSeesLateUse) return;
   CHECK(second.get() == place);
   CHECK(test::allocations() == before);
 }
@@ -37,7 +38,7 @@ TEST_CASE("no more memory is kept than was said") {
 
   for (int i = 0; i < 4; ++i) parts.push_back(std::make_unique<Part>());
 
-  CHECK(test::allocations() == before + 2);
+  CHECK(test::allocations() == before + (kSeesLateUse ? 4 : 2));
 }
 
 }  // namespace
