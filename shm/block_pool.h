@@ -31,14 +31,6 @@ class BlockPool {
     const BlockIndex block = claim_or_none(bytes);
     return block == kNoBlock ? std::nullopt : std::optional(block);
   }
-  // The block that the next such claim gives, when one is at hand.
-  [[nodiscard]] std::optional<BlockIndex> at_hand(size_t bytes) const noexcept {
-    for (uint32_t c = 0; c < kClasses; ++c) {
-      if (kClassBytes[c] < bytes) continue;
-      return stock_[c].empty() ? std::nullopt : std::optional(stock_[c].back());
-    }
-    return std::nullopt;
-  }
   // Gives back a block in our hands, with the links of the chain it heads.
   void free(BlockIndex block) noexcept;
   // The same of a block that we took out of a queue, or from the dead.

@@ -17,7 +17,6 @@ using enum std::memory_order;
 
 constexpr size_t kHeaderBytes = sizeof(PayloadHeader);
 constexpr size_t kLargestBlock = kClassBytes[kClasses - 1];
-constexpr size_t kFetchedAhead = 1024;  // of a block: most messages are no longer
 // Withdrawn messages cleared away in one call, so that a scribbler cannot make it go on for ever.
 constexpr uint32_t kWithdrawnAtOnce = 1024;
 
@@ -77,21 +76,10 @@ Result<Claim> ChannelLayer::claim(size_t bytes) noexcept {
   }
   const std::optional<BlockIndex> block = pool_.try_claim(bytes + kHeaderBytes);
   if (!block) return Error::kOutOfBlocks;
-  fetch_ahead(bytes + kHeaderBytes);
   const std::span<std::byte> payload = arenas_.own(*block);
   generation_in(payload.data()).store(0, relaxed);
   std::atomic_thread_fence(release);  // [I] pairs with [I] in Delivery::intact(): before any content
   return Result<Claim>(std::in_place, pool_, *block, payload.subspan(kHeaderBytes));
-}
-
-// The lines of the next block are still with whoever read it last, and fetching them takes longer than
-// all the rest of a message: they come while this one is written. A hint to the processor, no access.
-void ChannelLayer::fetch_ahead(size_t bytes) const noexcept {
-  const std::optional<BlockIndex> next = pool_.at_hand(bytes);
-  if (!next) return;
-  __builtin_prefetch(segment_.envelope(*next), 1);
-  const std::byte* const payload = arenas_.own(*next).data();
-  for (size_t at = 0; at < std::min(bytes, kFetchedAhead); at += kLine) __builtin_prefetch(payload + at, 1);
 }
 
 void ChannelLayer::describe(Claim& claim, size_t length, const Route& route) noexcept {

@@ -82,7 +82,8 @@ class ChannelLayer {
   // is to be bounded, for the reader that stops before that, or dies.
   void wait_for_room(WaitingSenders& senders) noexcept;
   void stop_waiting_for_room(WaitingSenders& senders) noexcept;
-  void made_room(uint32_t channel) noexcept;  // by whoever took messages otherwise than by receiving
+  // To be called by whoever took messages out of a channel otherwise than by receiving.
+  void made_room(uint32_t channel) noexcept;
   // Rings every process that sleeps on what was sent since the last call: one reader per channel.
   void ring() noexcept;
   // Those it is about to ring one reader of.
@@ -146,7 +147,6 @@ class ChannelLayer {
                                   uint64_t expires_ms, uint64_t now_ms, Sent& sent) noexcept;
   [[nodiscard]] PushOutcome push(OwnerQueue& queue, uint32_t id, Sent& sent,
                                  uint64_t* head_seen = nullptr) noexcept;
-  void fetch_ahead(size_t bytes) const noexcept;
   [[nodiscard]] bool share(BlockIndex head, Stamp& shared) noexcept;
   [[nodiscard]] Result<Sent> notify(ProcessName worker, const Sent& payload, const GroupNotice& notice) noexcept;
   [[nodiscard]] std::optional<BlockIndex> write_chain(std::span<const std::byte> bytes) noexcept;

@@ -57,18 +57,6 @@ TEST_CASE("a claim is of the smallest class that fits, ours by its stamp") {
   CHECK_FALSE(b.pool.try_claim((1u << 20) + 1));
 }
 
-TEST_CASE("the block at hand is what the next claim of its size gives") {
-  Bench b;
-  CHECK_FALSE(b.pool.at_hand(512));  // nothing was fetched yet
-  CHECK_FALSE(b.pool.at_hand((1u << 20) + 1));
-  REQUIRE(b.pool.try_claim(512));
-
-  const BlockIndex next = b.pool.at_hand(500).value();
-
-  CHECK_FALSE(b.pool.at_hand(513));
-  CHECK(b.pool.try_claim(1).value() == next);
-}
-
 TEST_CASE("a class used up borrows from the larger ones, and then there is nothing") {
   Bench b;
   std::set<BlockIndex> all;
