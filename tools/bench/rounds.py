@@ -63,8 +63,7 @@ def begin(parser, name, said):
         parser.error("at least one round")
     if len(CPUS) < 2:
         print("tools/bench: one CPU; server and load share it", file=sys.stderr)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+    accounting.allow_descriptors()
     # Machine, commit, command: what a number means nothing without.
     print(f"machine: {accounting.machine()}\ncommit: {accounting.commit(ROOT)}\n"
           f"command: {shlex.join(['tools/dev', 'bench', *name, *sys.argv[1:]])}\n{options.rounds} rounds of "
