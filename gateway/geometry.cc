@@ -29,12 +29,13 @@ shm::Geometry geometry_for(const Options& options) noexcept {
   g.inbox_cells = limits::kInboxCapacity;
   g.groups = limits::kGroups;
   g.group_expiry_ms = static_cast<uint32_t>(options.worker.group_expiry.count());
-  // A connection has a request out, and a WebSocket keeps a block of constant keys besides: 1 to 2
-  // KiB with a browser's headers. Bodies and long messages are rarer by far.
+  // A connection has a request out, or is a WebSocket and keeps a block of constant keys: 1 to 2 KiB
+  // with a browser's headers. Bodies and long messages are rarer by far. A class used up borrows of the next.
   g.worker_blocks = {std::max(connections, 1024u),     std::max(2 * connections, 2048u),
-                     std::max(2 * connections, 2048u), std::max(connections / 2, 1024u),
-                     std::max(connections / 32, 256u), 64};
-  g.other_blocks = {4096, 4096, 2048, 2048, 512, 32};
+                     std::max(connections, 1024u),     std::max(connections, 1024u),
+                     std::max(connections / 2, 1024u), std::max(connections / 32, 256u),
+                     std::max(connections / 128, 64u), 64};
+  g.other_blocks = {4096, 4096, 1024, 1024, 2048, 512, 64, 32};
   return g;
 }
 

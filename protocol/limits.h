@@ -70,8 +70,8 @@ inline constexpr size_t kProxyHeaderBytes = 4 * kKiB;
 // Body after chunked decoding. Beyond: 413, by the length given or when the bytes pass it, and
 // close.
 inline constexpr size_t kBodyBytes = 8 * kMiB;
-// What travels in the message itself; the rest goes to body_channel. One block of the 64 KiB class
-// and most bodies there are. Beyond: body chunks.
+// What travels in the message itself; the rest goes to body_channel. With a head one block of the
+// 72 KiB class, and most bodies there are. Beyond: body chunks.
 inline constexpr size_t kInlineBodyBytes = 64 * kKiB;
 // One body chunk message. Beyond: another chunk.
 inline constexpr size_t kBodyChunkBytes = 64 * kKiB;

@@ -31,10 +31,10 @@ inline constexpr uint32_t kAcceptedPerTurn = 64;
 // within a few milliseconds. Beyond: the next turn goes on, and the inbox waits until it is done.
 inline constexpr size_t kGroupMembersPerTurn = 512;
 inline constexpr size_t kGroupBytesPerTurn = 4 * kMiB;
-// Names in one answer to who is in a group: fits a block of 64 KiB. Beyond: another answer.
+// Names in one answer to who is in a group: fits a block of 72 KiB. Beyond: another answer.
 inline constexpr size_t kGroupMembersPerAnswer = 512;
 // Connections in one answer to which WebSockets there are, and bytes of it unless a single path is longer:
-// fits a block of 64 KiB. A turn writes one answer. Beyond: another one.
+// fits a block of 72 KiB. A turn writes one answer. Beyond: another one.
 inline constexpr size_t kListedPerAnswer = 512;
 // Messages in the inbox of who asked. Beyond: it is answered no more.
 inline constexpr uint32_t kListAnswersUnread = 256;

@@ -20,13 +20,14 @@
 namespace sluice::shm {
 
 inline constexpr uint64_t kMagic = 0x00314543'49554c53ull;  // "SLUICE1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 3;
+inline constexpr uint32_t kLayoutVersion = 4;
 
 // ---- sizes --------------------------------------------------------------------------------------
 
-inline constexpr size_t kClasses = 6;
-inline constexpr std::array<uint32_t, kClasses> kClassBytes = {512,      1u << 10,  2u << 10,
-                                                               4u << 10, 64u << 10, 1u << 20};
+// A browser's head is 1 to 2 KiB, and a WebSocket keeps it; a body or chunk of 64 KiB comes with its head.
+inline constexpr size_t kClasses = 8;
+inline constexpr std::array<uint32_t, kClasses> kClassBytes = {
+    512, 1u << 10, 3u << 9, 2u << 10, 4u << 10, 72u << 10, 256u << 10, 1u << 20};
 using ClassCounts = std::array<uint32_t, kClasses>;  // blocks of each class, each at most 2^20
 
 inline constexpr uint32_t kReplyCells = 16;
@@ -47,7 +48,7 @@ struct Geometry {
   ClassCounts other_blocks;  // of the master's arena and of a consumer's
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
-static_assert(sizeof(Geometry) == 80);
+static_assert(sizeof(Geometry) == 96);
 
 // ---- processes ----------------------------------------------------------------------------------
 

@@ -123,10 +123,6 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;
   }
-  if (place_.draining) {  // it would only be told to go away
-    answer(exchange, verdict_on(Trouble::kLeaving));
-    return true;
-  }
   auto next = std::make_unique<WebSocketConnection>(connection_);
   const Result<void> announced = next->announce(head, *verdict.handshake, ends_);
   if (!announced.ok()) {
@@ -138,6 +134,7 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
   exchanges_.pop_back();
   session_.switch_protocol();
   WebSocketConnection& websocket = *next;
+  if (place_.draining) websocket.leave(place_.now_ms);
   connection_.become(std::move(next));  // before a write that may fail: then it is told
   websocket.answer(*verdict.handshake);
   return true;

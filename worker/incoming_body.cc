@@ -7,13 +7,6 @@
 #include "worker/request_message.h"
 
 namespace sluice {
-namespace {
-
-// A chunk and its keys fill one block of the 64 KiB class.
-constexpr size_t kPieceBytes =
-    limits::kBodyChunkBytes - sizeof(shm::PayloadHeader) - kChunkKeysBytes;
-
-}  // namespace
 
 bool IncomingBody::has_credit(const shm::ChannelLayer& layer) noexcept {
   const auto end = unread_.begin() + unread_count_;
@@ -42,7 +35,7 @@ IncomingBody::Pumped IncomingBody::pump(shm::ChannelLayer& layer, uint32_t chann
       outcome = Pumped::kWait;
       break;
     }
-    const size_t piece = std::min(bytes.size() - sent_bytes, kPieceBytes);
+    const size_t piece = std::min(bytes.size() - sent_bytes, limits::kBodyChunkBytes);
     const bool last = complete && sent_bytes + piece == bytes.size();
     Result<shm::Claim> claim = layer.claim(piece + kChunkKeysBytes);
     if (!claim.ok()) {

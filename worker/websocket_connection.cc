@@ -295,9 +295,11 @@ void WebSocketConnection::on_stuck() noexcept {
   hold_input();
 }
 
+// Who was just accepted, or is about to be, hears from us that it has to come again: what it says until
+// then is served.
 void WebSocketConnection::leave(uint64_t at_ms) noexcept {
-  if (undecided_ != nullptr) return refuse(verdict_on(Trouble::kLeaving));
-  if (!session_.close_sent()) over_at_ms_ = at_ms;
+  if (session_.close_sent()) return;
+  over_at_ms_ = reading_ ? at_ms : std::max(at_ms, place_.now_ms + ms(limits::kLeavingPatience));
 }
 
 // ---- the access log -----------------------------------------------------------------------------
@@ -366,7 +368,9 @@ void WebSocketConnection::on_clock(uint64_t now_ms) noexcept {
     refuse(verdict_on(Trouble::kUnanswered));
   }
   if (feed_ == nullptr || session_.close_sent()) return;
-  if (now_ms >= over_at_ms_) return close(place_.leaving_code);
+  if (now_ms >= over_at_ms_) {
+    return undecided_ != nullptr ? refuse(verdict_on(Trouble::kLeaving)) : close(place_.leaving_code);
+  }
   const uint64_t since = feed_->waiting_since_ms();
   if (since != kNever && now_ms >= since + ms(place_.settings.receive_timeout)) {
     place_.counters.add(Counter::kReceivesUntaken);

@@ -8,12 +8,12 @@ names for single instructions (struct would load a word byte by byte): all of 8 
 all sequentially consistent, more than LAYOUT.md asks for. What a sound segment cannot hold ends us: that harms nobody.
 """
 import contextlib, ctypes, mmap, os, select, socket, struct, sys, time
-MAGIC, VERSION = 0x0031454349554C53, 3
+MAGIC, VERSION = 0x0031454349554C53, 4
 HELLO, WELCOME, MAPPED, ATTACHED, WANT_ARENA, ARENA = 1, 2, 3, 4, 5, 6
 PACKET, PAYLOAD = struct.Struct("<IIQIIIIQQ"), struct.Struct("<QIIQQHHIIIIIQ")
 LIVE, OWNED, QUEUED, WITHDRAWN, LINKED, REPLY_QUEUE, FREE_QUEUE = 2, 1, 2, 3, 4, 3, 4
 ANSWER = b"\x82\xabstatus_code\xcc\xc8\xa7content\xadHello, World!"
-CLASS_BYTES, LOW, ALL = (512, 1024, 2048, 4096, 65536, 1 << 20), (1 << 32) - 1, (1 << 64) - 1
+CLASS_BYTES, LOW, ALL = (512, 1024, 1536, 2048, 4096, 73728, 1 << 18, 1 << 20), (1 << 32) - 1, (1 << 64) - 1
 
 atomic, word, at, order, SEQ_CST = ctypes.CDLL("libatomic.so.1"), ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int, 5
 POINTER, CFUNCTYPE = ctypes.POINTER, ctypes.CFUNCTYPE
@@ -44,15 +44,15 @@ say(MAPPED)
 hear(ATTACHED)
 (instance, rows, worker_rows, connections, channels, channel_cells, inbox_cells, *counts, PROCESSES, INBOX_ENDS,
  INBOX_CELLS, _, DIRECTORY, CHANNELS, CHANNEL_CELLS, READY, CONNECTIONS, FREE_ENDS, FREE_CELLS,
- ENVELOPES) = struct.unpack_from("<24xQ32x6I8x12I48x12Q", memory)  # without groups: we are in none
-block_bits = (max(sum(counts[:6]), sum(counts[6:])) - 1).bit_length()
+ ENVELOPES) = struct.unpack_from("<24xQ32x6I8x16I32x12Q", memory)  # without groups: we are in none
+block_bits = (max(sum(counts[:8]), sum(counts[8:])) - 1).bit_length()
 free_cells = [1 << (count - 1).bit_length() for count in counts]
 arenas, even_share = {}, (16 << 20) // channel_cells  # {row: (incarnation, mapping)}, bytes
 
 def check(fine, value): return value if fine else sys.exit("the segment is corrupt")
 def process(row): return check(row < rows, PROCESSES + 512 * row)
 def envelope(block): return check(block < rows << block_bits, ENVELOPES + 64 * block)
-def classes(row): return slice(0, 6) if 2 <= row < 2 + worker_rows else slice(6, 12)  # of `counts`: workers' first
+def classes(row): return slice(0, 8) if 2 <= row < 2 + worker_rows else slice(8, 16)  # of `counts`: workers' first
 def next_stamp(stamp, state): return (stamp >> 24) + 1 << 24 & ALL | me << 8 | state
 
 class Queue:
@@ -91,8 +91,8 @@ class Queue:
                 return True
 
 def free_queue(row, size_class):
-    sizes, ends = free_cells[classes(row)], FREE_ENDS + 128 * (row * 6 + size_class)
-    first = row * max(sum(free_cells[:6]), sum(free_cells[6:])) + sum(sizes[:size_class])
+    sizes, ends = free_cells[classes(row)], FREE_ENDS + 128 * (row * 8 + size_class)
+    first = row * max(sum(free_cells[:8]), sum(free_cells[8:])) + sum(sizes[:size_class])
     return Queue(ends, FREE_CELLS + 8 * first, sizes[size_class])
 
 def place(block):  # (arena, class, offset in the arena)

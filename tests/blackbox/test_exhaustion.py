@@ -4,6 +4,8 @@ import os
 import resource
 import time
 
+import pytest
+
 from flow import OCTETS, Flow
 from support import processes
 from support.gateway import Gateway
@@ -110,7 +112,7 @@ def test_a_class_of_memory_used_up_refuses_what_needs_it_and_nothing_else():
         body = request_bytes("POST", "/hold", OCTETS, bytes(40000))
         for client in clients:
             client.send(body * 60)
-        # All blocks of 64 KiB, and then those of 1 MiB, are in the consumer's hands.
+        # All blocks of 72 KiB, and then the larger ones, are in the consumer's hands.
         wait_until(lambda: too_much(gateway), "a long request is refused")
         wait_until(lambda: dump(gateway).blocks("taken") >= 256, "the consumer holds them")
 
@@ -121,6 +123,21 @@ def test_a_class_of_memory_used_up_refuses_what_needs_it_and_nothing_else():
         statuses = [client.read_response().status for client in clients for _ in range(60)]
         assert set(statuses) == {200, 503} and statuses.count(200) >= 256
         wait_until(lambda: not too_much(gateway), "a long request is served again")
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("content_type, body, count", [("application/octet-stream", bytes(65536), 250),
+                                                       ("application/x-www-form-urlencoded", b"a=" + b"x" * 65000, 120)],
+                         ids=["64 KiB as they are", "a form beside its bytes"])
+def test_as_many_long_requests_are_held_at_once_as_there_are_blocks_for_them(content_type, body, count):
+    with Gateway("--max-connections", "64", "--stuck-timeout", "600", demo=0) as gateway, Flow(gateway):
+        clients = [gateway.connect() for _ in range(10)]
+        for client in clients:
+            client.send(request_bytes("POST", "/hold", {"Content-Type": content_type}, body) * (count // 10))
+        wait_until(lambda: dump(gateway).blocks("taken") >= count, "the consumer holds them")
+        assert gateway.get("/release").status == 200
+        assert {client.read_response().status for client in clients for _ in range(count // 10)} == {200}
         for client in clients:
             client.close()
 

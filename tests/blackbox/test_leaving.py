@@ -94,8 +94,9 @@ def test_a_rolling_restart_closes_websockets_one_after_the_other_and_consumers_s
         gateway.process.send_signal(signal.SIGHUP)
 
         gateway.output.wait_for("rolling_restart_done")
-        # At the new worker, while the old one drains; one that the old one still accepted is told 503.
-        fresh = wait_until(lambda: (new := WebSocket(gateway)).response.status == 101 and new, "a WebSocket is opened")
+        told = select.select([websocket.client.socket for websocket in websockets], [], [], 2 * DRAIN)[0]
+        assert told  # so the old worker accepts no more
+        fresh = WebSocket.opened(gateway)
         fresh.echo("at once")
         assert_spread(read_closes(websockets), 1012)
         wait_until(lambda: not set(before["worker"]) & set(gateway.pids()), "the old workers are gone", 2 * DRAIN)
@@ -181,6 +182,25 @@ def test_a_request_on_its_way_when_its_worker_leaves_is_answered(sign, fresh):
                 response = one.read_response()
                 assert (response.status, response.header("connection")) == (200, "close")
                 assert one.is_closed()
+
+
+@pytest.mark.parametrize("sign, code", [(signal.SIGTERM, 1001), (signal.SIGHUP, 1012)])
+def test_a_handshake_on_its_way_when_its_worker_leaves_is_accepted_and_then_told(sign, code):
+    with Gateway("--drain-timeout", "60", workers=1, demo=1) as gateway, gateway.connect() as client:
+        client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n")
+        assert gateway.get("/").status == 200  # it is accepted
+        gateway.process.send_signal(sign)
+        gateway.output.wait_for("worker_leaving")
+
+        client.send(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+
+        websocket = WebSocket.over(client)
+        assert client.read_response().status == 101
+        websocket.echo("served")
+        assert websocket.read_close()[0] == code
+        websocket.send_close(code)
+        assert client.is_closed()
 
 
 def test_a_hup_during_another_is_done_once_more_afterwards():

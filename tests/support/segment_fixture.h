@@ -17,8 +17,8 @@ inline shm::Geometry small_geometry() {
   geometry.inbox_cells = 16;
   geometry.groups = 4;
   geometry.group_expiry_ms = 60'000;
-  geometry.worker_blocks = {256, 16, 16, 16, 16, 20};
-  geometry.other_blocks = {256, 8, 8, 8, 8, 20};
+  geometry.worker_blocks = {256, 16, 16, 16, 16, 16, 16, 20};
+  geometry.other_blocks = {256, 8, 8, 8, 8, 8, 8, 20};
   return geometry;
 }
 

@@ -8,7 +8,7 @@ import struct
 from support.http_client import Client, Closed
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def frame(opcode, payload=b"", fin=True, mask=b"\x37\xfa\x21\x3d", reserved=0, length=None):
@@ -46,9 +46,16 @@ class WebSocket:
     def opened(cls, gateway, target="/ws", headers=(), timeout=10.0, client=None):
         """A connection whose handshake succeeded, or a failure that says why not."""
         websocket = cls(gateway, target, headers, timeout, client)
-        accept = base64.b64encode(hashlib.sha1(websocket.key.encode() + _GUID).digest()).decode()
+        accept = base64.b64encode(hashlib.sha1(websocket.key.encode() + GUID).digest()).decode()
         assert websocket.response.status == 101, websocket.response
         assert websocket.response.header("sec-websocket-accept") == accept
+        return websocket
+
+    @classmethod
+    def over(cls, client):
+        """On a connection whose handshake somebody else has made."""
+        websocket = cls.__new__(cls)
+        websocket.client = client
         return websocket
 
     def send(self, data):

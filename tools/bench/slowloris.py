@@ -1,126 +1,138 @@
 #!/usr/bin/python3
 """tools/bench/slowloris.py -- what clients that send a byte of a head now and then cost the others.
 
-Rounds of wrk alone and of wrk beside the slow ones, one after the other, on one gateway; prints the
-medians. The server has the first CPU, wrk and the slow clients the last. A slow client that is cut
-comes back at once, as in an attack.
+The others are wrk: alone; beside slow clients of somebody else, who takes them and never reads, so that what such
+clients cost the machine and wrk is seen; and beside slow clients of the gateway. The server has the first CPU, wrk
+and slow clients share the last. A slow client that is cut comes back at once, as in an attack. How figures are
+taken: rounds.py.
 """
 
 import argparse
 import multiprocessing
 import os
-import resource
 import select
 import socket
-import statistics
-import sys
-import time
+from contextlib import contextmanager
 
-import accounting
 import loads
-from servers import LAST, ROOT, Sluice
+from rounds import REQUESTS, Case, add_options, begin, run
+from servers import LAST, Sluice
 
 BEGUN = b"GET / HTTP/1.1\r\nHost: slow\r\nX-Slow: "
 AT_ONCE = 200  # connections opened before others have their turn
 TICK = 0.02
 
 
-class SlowHeads:
-    """Connections whose heads never end, held by a process of their own until closed."""
+class Elsewhere:
+    """A port where whoever comes is taken and never read."""
 
-    def __init__(self, port, number, every):
-        self._ours, theirs = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(target=self._hold, args=(theirs, port, number, every))
-        self._process.start()
-        self._ours.recv()  # all are open
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self._listener.getsockname()[1]
 
-    def close(self):
-        """How often one was cut and came back."""
-        self._ours.send("end")
-        cut = self._ours.recv()
-        self._process.join()
-        return cut
-
-    @staticmethod
-    def _hold(pipe, port, number, every):
+    def hold(self):
+        """Takes them until killed."""
         os.sched_setaffinity(0, LAST)
-        poll, open_ones, order, cut = select.epoll(), {}, [], 0
+        taken = []
+        while True:
+            taken.append(self._listener.accept())
 
-        def begin():
-            one = socket.create_connection(("127.0.0.1", port), 10)
-            one.send(BEGUN)
-            one.setblocking(False)
-            open_ones[one.fileno()] = one
-            poll.register(one, select.EPOLLIN)
-            order.append(one)
 
-        while len(open_ones) < number:
-            for _ in range(min(AT_ONCE, number - len(open_ones))):
-                begin()
+class SlowHeads:
+    """Connections to a port whose heads never end."""
+
+    def __init__(self, port, options):
+        self._port, self._number, self._every = port, options.slow, options.every
+        self._open, self._order, self._poll = {}, [], select.epoll()
+
+    def _begin(self):
+        one = socket.create_connection(("127.0.0.1", self._port), 10)
+        one.send(BEGUN)
+        one.setblocking(False)
+        self._open[one.fileno()] = one
+        self._poll.register(one, select.EPOLLIN)
+        self._order.append(one)
+
+    def _come_back(self):
+        for descriptor, _ in self._poll.poll(0, AT_ONCE):
+            one = self._open.pop(descriptor)
+            self._poll.unregister(one)
+            one.close()
+            self._order.remove(one)
+            self._begin()
+
+    def hold(self, pipe):
+        """Says so when all are open, then sends a byte here and there until killed."""
+        os.sched_setaffinity(0, LAST)
+        while len(self._open) < self._number:
+            self._begin()
         pipe.send("open")
         at, due = 0, 0.0
         while not pipe.poll(TICK):
-            for descriptor, _ in poll.poll(0, AT_ONCE):
-                one = open_ones.pop(descriptor)
-                poll.unregister(one)
-                one.close()
-                order.remove(one)
-                cut += 1
-                begin()
-            due += number / every * TICK
+            self._come_back()
+            due += self._number / self._every * TICK
             while due >= 1:
                 due -= 1
-                at = (at + 1) % number
+                at = (at + 1) % self._number
                 try:
-                    order[at].send(b"x")
+                    self._order[at].send(b"x")
                 except OSError:
                     pass  # cut: the poll says so, too
-        pipe.send(cut)
 
 
-def run(options):
-    """Samples without and with the slow ones; [(kind, report of wrk)…], and how many were cut."""
-    server = Sluice(options.build, ["--max-connections", str(2 * options.slow),
-                                    "--header-timeout", str(options.header_timeout)])
-    samples, cut = [], 0
-    server.start()
+@contextmanager
+def ended(process):
+    """A process of ours, killed at the end."""
+    process.start()
     try:
-        server.place("split")
-        for number in range(options.rounds):
-            samples.append(("alone", loads.wrk(server, options.connections, options.seconds, LAST)))
-            held = SlowHeads(server.port, options.slow, options.every)
-            samples.append(("beside", loads.wrk(server, options.connections, options.seconds, LAST)))
-            cut += held.close()
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+        yield process.pid
     finally:
-        server.stop()
-    return samples, cut
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def slow_clients(port, options):
+    """They are open; the process that holds them."""
+    ours, theirs = multiprocessing.Pipe()
+    with ended(multiprocessing.Process(target=SlowHeads(port, options).hold, args=(theirs,))) as pid:
+        ours.recv()
+        yield pid
+
+
+def cases(server, options):
+    """The others, alone and beside slow clients of either kind."""
+    def alone(_begin=None):
+        return loads.wrk(server, options.connections, options.seconds, LAST)
+
+    def beside_somebody_elses(begin_now):
+        elsewhere = Elsewhere()
+        with ended(multiprocessing.Process(target=elsewhere.hold)) as taker, slow_clients(elsewhere.port, options) as pid:
+            begin_now([taker, pid])
+            return alone()
+
+    def beside(begin_now):
+        with slow_clients(server.port, options) as pid:
+            begin_now([pid])
+            return alone()
+
+    title = f"The others, {options.connections} connections; {options.slow:,} slow ones, a byte each {options.every:g} s"
+    for name, load in [("alone", alone), ("beside slow clients of somebody else", beside_somebody_elses),
+                       ("beside slow clients of the gateway", beside)]:
+        yield Case(title, REQUESTS, name, server, load, reference=load is beside_somebody_elses)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=str(ROOT / "build"), help=argparse.SUPPRESS)
+    add_options(parser, rounds=5, seconds=4)
     parser.add_argument("--slow", type=int, default=10000, help="clients that never finish a head")
     parser.add_argument("--every", type=float, default=10, help="seconds between two bytes of each")
     parser.add_argument("--header-timeout", type=float, default=30, help="the gateway's, in seconds")
     parser.add_argument("--connections", type=int, default=64, help="of the others")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=5)
-    options = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+    options = begin(parser, ["slowloris"], "one worker and one consumer")
+    server = Sluice(options.build, ["--max-connections", str(2 * options.slow + 1000), "--header-timeout", str(options.header_timeout)])
 
-    print(f"machine: {accounting.machine()}\ncommit: {accounting.commit(ROOT)}\n"
-          f"{options.rounds} rounds of {options.seconds} s, at {time.strftime('%Y-%m-%d %H:%M')}; "
-          f"{options.slow:,} slow clients, a byte each {options.every:g} s")
-    samples, cut = run(options)
-    print("\n| the others | requests/s | p50 µs | p99 µs | bad |\n|---|--:|--:|--:|--:|")
-    for kind, title in (("alone", "alone"), ("beside", "beside the slow ones")):
-        chosen = [taken for which, taken in samples if which == kind]
-        figures = [statistics.median(taken[key] for taken in chosen) for key in ("rate", "p50", "p99")]
-        print(f"| {title} | " + " | ".join(f"{figure:,.0f}" for figure in figures) +
-              f" | {sum(taken['bad'] for taken in chosen)} |")
-    print(f"\n{cut:,} slow clients were cut and came back")
+    run(list(cases(server, options)), options)
 
 
 if __name__ == "__main__":

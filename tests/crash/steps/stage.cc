@@ -28,8 +28,8 @@ Geometry stage_geometry() {
   geometry.inbox_cells = 8;
   geometry.groups = 2;
   geometry.group_expiry_ms = 60'000;
-  geometry.worker_blocks = {64, 2, 2, 2, 2, 5};
-  geometry.other_blocks = {64, 2, 2, 2, 2, 5};
+  geometry.worker_blocks = {64, 2, 2, 2, 2, 2, 2, 5};
+  geometry.other_blocks = {64, 2, 2, 2, 2, 2, 2, 5};
   return geometry;
 }
 

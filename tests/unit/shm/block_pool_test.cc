@@ -15,6 +15,8 @@ using sluice::tests::Member;
 using sluice::tests::small_geometry;
 using sluice::tests::World;
 
+constexpr size_t kLargestClass = kClasses - 1;
+
 struct Bench {
   World world;
   Member worker{world, world.join(Role::kWorker)};
@@ -42,9 +44,10 @@ struct Bench {
 
 TEST_CASE("a claim is of the smallest class that fits, ours by its stamp") {
   Bench b;
-  const std::pair<size_t, uint8_t> sizes[] = {{0, 0},    {1, 0},     {512, 0},     {513, 1},       {1024, 1},
-                                              {1025, 2}, {2048, 2},  {2049, 3},    {4096, 3},      {4097, 4},
-                                              {65536, 4}, {65537, 5}, {1u << 20, 5}};
+  const std::pair<size_t, uint8_t> sizes[] = {{0, 0},     {1, 0},     {512, 0},   {513, 1},    {1024, 1},
+                                              {1025, 2},  {1536, 2},  {1537, 3},  {2048, 3},   {2049, 4},
+                                              {4096, 4},  {4097, 5},  {73728, 5}, {73729, 6},  {262144, 6},
+                                              {262145, 7}, {1u << 20, 7}};
   for (const auto& size : sizes) {
     const size_t bytes = size.first;
     CAPTURE(bytes);
@@ -77,7 +80,7 @@ TEST_CASE("a class used up borrows from the larger ones, and then there is nothi
 TEST_CASE("blocks given back by others come home through the free queue") {
   Bench b;
   for (uint32_t round = 0; round < 3; ++round) {
-    for (uint32_t i = 0; i < b.counts[5]; ++i) {
+    for (uint32_t i = 0; i < b.counts[kLargestClass]; ++i) {
       const auto block = b.pool.try_claim(1u << 20);
       REQUIRE(block);
       b.hand_over(*block);
@@ -90,7 +93,7 @@ TEST_CASE("blocks given back by others come home through the free queue") {
 TEST_CASE("a held block that comes back is not claimed again before it is released") {
   Bench b;
   std::vector<BlockIndex> large;
-  for (uint32_t i = 0; i < b.counts[5]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
+  for (uint32_t i = 0; i < b.counts[kLargestClass]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
   b.pool.hold(large[0]);
   b.hand_over(large[0]);
   b.consumer.layer.free_block(large[0]);
@@ -103,7 +106,7 @@ TEST_CASE("a held block that comes back is not claimed again before it is releas
 TEST_CASE("a hold released before the block is back does not keep it") {
   Bench b;
   std::vector<BlockIndex> large;
-  for (uint32_t i = 0; i < b.counts[5]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
+  for (uint32_t i = 0; i < b.counts[kLargestClass]; ++i) large.push_back(b.pool.try_claim(1u << 20).value());
   b.pool.hold(large[0]);
   b.hand_over(large[0]);
 
@@ -117,7 +120,7 @@ TEST_CASE("a chain is freed with its links, by whoever owns its head") {
   Bench b;
   const BlockIndex head = b.pool.try_claim(1u << 20).value();
   BlockIndex last = head;
-  for (uint32_t i = 1; i < b.counts[5]; ++i) {
+  for (uint32_t i = 1; i < b.counts[kLargestClass]; ++i) {
     const BlockIndex link = b.pool.try_claim(1u << 20).value();
     b.pool.link(head, last, link);
     CHECK(Stamp{b.world.segment().envelope(link)->stamp.load()}.state() == BlockState::kLinked);
@@ -128,8 +131,8 @@ TEST_CASE("a chain is freed with its links, by whoever owns its head") {
   b.consumer.layer.free_block(head);
 
   std::set<BlockIndex> back;
-  for (uint32_t i = 0; i < b.counts[5]; ++i) back.insert(b.pool.try_claim(1u << 20).value());
-  CHECK(back.size() == b.counts[5]);
+  for (uint32_t i = 0; i < b.counts[kLargestClass]; ++i) back.insert(b.pool.try_claim(1u << 20).value());
+  CHECK(back.size() == b.counts[kLargestClass]);
   std::string problem;
   CHECK_MESSAGE(b.world.segment().verify(problem), problem);
 }
@@ -150,7 +153,7 @@ TEST_CASE("links that lead in a circle or to others' blocks are not followed") {
   CHECK(Stamp{b.world.segment().envelope(other)->stamp.load()}.owner() == b.worker.layer.me().index);
   std::set<BlockIndex> claimed;
   while (const auto block = b.pool.try_claim(1u << 20)) CHECK(claimed.insert(*block).second);
-  CHECK(claimed.size() <= b.counts[5]);
+  CHECK(claimed.size() <= b.counts[kLargestClass]);
   b.pool.free(0xffffffff);
 }
 
@@ -175,7 +178,7 @@ struct Scribbler {
     std::multiset<BlockIndex> all;
     while (const auto block = b.pool.try_claim(1u << 20)) {
       all.insert(*block);
-      REQUIRE(all.size() <= 4 * b.counts[5]);
+      REQUIRE(all.size() <= 4 * b.counts[kLargestClass]);
     }
     return all;
   }
@@ -194,7 +197,7 @@ TEST_CASE("a block scribbled into its arena's free queue is never claimed while 
     for (int i = 0; i < 5; ++i) scribbler.push(ours[0]);
   }
   SUBCASE("in stock") { scribbler.push(stocked); }
-  SUBCASE("never used") { scribbler.push(b.world.segment().block_at(b.worker.layer.me().index, 5, b.counts[5] - 1)); }
+  SUBCASE("never used") { scribbler.push(b.world.segment().block_at(b.worker.layer.me().index, kLargestClass, b.counts[kLargestClass] - 1)); }
   SUBCASE("as a link of the scribbler's own block, which we free") {
     const BlockIndex evil = b.consumer.layer.pool().try_claim(1).value();
     PayloadHeader header{};
@@ -208,7 +211,7 @@ TEST_CASE("a block scribbled into its arena's free queue is never claimed while 
 
   for (const BlockIndex block : all) CHECK(all.count(block) == 1);
   for (int i = 0; i < 3; ++i) CHECK(all.count(ours[i]) == 0);
-  CHECK(all.size() == b.counts[5] - 3);
+  CHECK(all.size() == b.counts[kLargestClass] - 3);
 }
 
 TEST_CASE("a block scribbled into the free queue again and again while it is out is claimed once") {
@@ -221,7 +224,7 @@ TEST_CASE("a block scribbled into the free queue again and again while it is out
   scribbler.push(out);
   const std::multiset<BlockIndex> all = scribbler.claim_all();
   CHECK(all.count(out) == 1);
-  CHECK(all.size() == b.counts[5]);
+  CHECK(all.size() == b.counts[kLargestClass]);
 
   scribbler.push(out);
   CHECK(scribbler.claim_all().empty());
@@ -243,7 +246,7 @@ TEST_CASE("a held block scribbled into the free queue is not claimed, nor are th
   scribbler.push(link);
   const std::multiset<BlockIndex> all = scribbler.claim_all();
   CHECK(all.count(head) + all.count(link) == 0);
-  CHECK(all.size() == b.counts[5] - 2);
+  CHECK(all.size() == b.counts[kLargestClass] - 2);
 
   b.pool.release_hold(head);
   const std::multiset<BlockIndex> back = scribbler.claim_all();

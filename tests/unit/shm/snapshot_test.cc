@@ -213,7 +213,7 @@ TEST_CASE("whatever stands in a segment, a snapshot of it ends") {
 TEST_CASE("looking at a segment leaves the pages nobody used unmade") {
   Geometry geometry = tests::small_geometry();
   geometry.connections_per_worker = 16384;
-  geometry.worker_blocks = {1u << 15, 1u << 15, 1u << 15, 1u << 13, 512, 64};
+  geometry.worker_blocks = {1u << 15, 1u << 15, 1u << 14, 1u << 14, 1u << 13, 512, 64, 64};
   World world(geometry);
   const ProcessName worker = world.join(Role::kWorker);
   Member member(world, worker);

@@ -23,7 +23,7 @@ inline shm::Geometry bench_geometry() {
   geometry.inbox_cells = limits::kInboxCapacity;
   geometry.groups = 2;
   geometry.group_expiry_ms = 1000;
-  geometry.worker_blocks = {2, 2 * kCapacity, 2, 2, 2, 2};
+  geometry.worker_blocks = {2, 2 * kCapacity, 2, 2, 2, 2, 2, 2};
   geometry.other_blocks = geometry.worker_blocks;
   return geometry;
 }

@@ -117,8 +117,8 @@ Figures reclaim(const Effort& effort) {
   geometry.worker_processes = 1;
   const uint32_t worker_blocks = effort.blocks / 2;
   const uint32_t bystander_blocks = effort.blocks - worker_blocks - kVictimBlocks;
-  geometry.worker_blocks = {worker_blocks, 2, 2, 2, 2, 2};
-  geometry.other_blocks = {std::max(bystander_blocks, kVictimBlocks), 2, 2, 2, 2, 2};
+  geometry.worker_blocks = {worker_blocks, 2, 2, 2, 2, 2, 2, 2};
+  geometry.other_blocks = {std::max(bystander_blocks, kVictimBlocks), 2, 2, 2, 2, 2, 2, 2};
   tests::World world(geometry);
   touch_pages(&world.segment().header(), world.segment().offsets().total);
   Shared<Stage> stage;
