@@ -1,7 +1,6 @@
 """tests/autobahn/test_cases.py -- the 517 cases of the Autobahn|Testsuite, by a fuzzer of our own."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,21 +9,7 @@ from autobahn.fuzzer import play
 from autobahn.verdicts import NUMBERS, is_good
 from support.gateway import Gateway
 
-AT_ONCE = 4  # more than the cores there are: a fuzzer waits for its gateway, too
-
-
-class Player:
-    """What a process of the pool knows: the gateway it plays on."""
-
-    gateway = None
-
-    @classmethod
-    def begin(cls, gateway):
-        cls.gateway = gateway
-
-    @classmethod
-    def play(cls, number):
-        return play(cls.gateway, number)
+AT_ONCE = 4  # more than the cores there are: a fuzzer waits for its gateway most of the time
 
 
 @pytest.fixture(scope="module", name="verdicts")
@@ -33,9 +18,9 @@ def fixture_verdicts(request):
     chosen = [item.callspec.params["number"] for item in request.session.items
               if item.path == request.path and hasattr(item, "callspec")]
     with Gateway("--deflate", "--max-message", "16M", workers=2, demo=2) as gateway:
-        pool = ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("fork"), Player.begin, (gateway,))
+        pool = ThreadPoolExecutor(AT_ONCE)
         try:
-            yield {number: pool.submit(Player.play, number) for number in chosen}
+            yield {number: pool.submit(play, gateway, number) for number in chosen}
         finally:
             pool.shutdown(cancel_futures=True)
 

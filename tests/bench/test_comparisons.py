@@ -32,11 +32,12 @@ def check_rows(table, names):
 
 
 def test_websockets_are_measured_beside_the_rivals_of_debian():
-    taken = tables("websocket.py", "--members", "50")
+    rival = f"any other=/usr/bin/python3 {TOOLS}/ws_server.py {{port}}"
+    taken = tables("websocket.py", "--members", "50", "--rival", rival)
 
     assert [title.split(" ")[0] for title in taken] == ["Echo", "Echo", "Echo", "Broadcast"]
-    for table in taken.values():
-        check_rows(table, ["Sluice", "websockets", *(["ws"] if WS else [])])
+    for title, table in taken.items():
+        check_rows(table, ["Sluice", "websockets", *(["ws"] if WS else []), *(["any other"] if "Echo" in title else [])])
 
 
 def test_heads_forms_and_bodies_are_measured_beside_nginx():
@@ -57,6 +58,12 @@ def test_requests_echoes_and_idle_connections_are_measured_beside_nginx():
     check_rows(requests, [*(["nginx return 200"] if NGINX else []), "Sluice"])
     check_rows(echoes, ["Sluice"])
     assert len(idle) == 5 and all(cells[0] == "10" for cells in idle.values())
+
+
+def test_slow_clients_are_told_apart_from_what_such_clients_cost_anyway():
+    (taken,) = tables("slowloris.py", "--slow", "50", "--every", "1", "--connections", "4").values()
+
+    check_rows(taken, ["alone", "beside slow clients of somebody else", "beside slow clients of the gateway"])
 
 
 def test_a_server_that_does_not_start_is_named_in_one_line(tmp_path):

@@ -1,8 +1,10 @@
 """tools/bench/servers.py -- the servers compared: Sluice with its consumers, nginx, and others by themselves."""
 
+import argparse
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -260,3 +262,22 @@ class NodeWs(Server):
 
     def command(self):
         return ["node", str(ROOT / "tools" / "bench" / "ws_server.js"), str(self.port)]
+
+
+class Rival(Server):
+    """Any server that a command starts, in which {port} stands for the port."""
+
+    def __init__(self, name, words):
+        super().__init__()
+        self.name, self._words = name, words
+
+    @classmethod
+    def named(cls, text):
+        """Of NAME=COMMAND."""
+        name, equals, command = text.partition("=")
+        if not (name and equals and "{port}" in command):
+            raise argparse.ArgumentTypeError("must be NAME=COMMAND with {port} in it")
+        return cls(name, shlex.split(command))
+
+    def command(self):
+        return [word.replace("{port}", str(self.port)) for word in self._words]

@@ -3,14 +3,15 @@
 
 Echoes and broadcasts; how figures are taken: rounds.py. Every server has the first CPU, the load the last. An
 echo of Sluice is the demo consumer's, a broadcast that of bench_consumer: one group_send each. The rivals are
-one process each (ws_server.py, ws_server.js), without compression, which the load does not offer either.
+one process each (ws_server.py, ws_server.js), without compression, which the load does not offer either. Any
+other server that echoes can be named: --rival 'uWebSockets=/tmp/its_echo {port}'.
 """
 
 import argparse
 
 import loads
 from rounds import MESSAGES, Case, add_options, begin, run
-from servers import LAST, NodeWs, PythonWebsockets, Sluice, SluiceBench
+from servers import LAST, NodeWs, PythonWebsockets, Rival, Sluice, SluiceBench
 
 SIZE = 128
 
@@ -22,7 +23,7 @@ def cases(options):
     echoes = [(64, 1), (500, 1), (64, 8)]
     for connections, depth in echoes:
         under_way = f", {depth} under way on each" if depth > 1 else ""
-        for server in [sluice, *rivals]:
+        for server in [sluice, *rivals, *options.rival]:
             yield Case(f"Echo of {SIZE} bytes, {connections} connections{under_way}", MESSAGES, server.name, server,
                        lambda begin, s=server, c=connections, d=depth: loads.websockets(
                            options.build, s, "echo", "/ws", c, SIZE, options.seconds, LAST, d, begin),
@@ -39,6 +40,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, rounds=4, seconds=2, patience=3, retries=1)
     parser.add_argument("--members", type=int, default=1000, help="of a broadcast")
+    parser.add_argument("--rival", type=Rival.named, action="append", default=[], metavar="NAME=COMMAND",
+                        help="one more server at 127.0.0.1:{port} that echoes on /ws, and says Hello, World! on /")
     options = begin(parser, ["websocket"], "Sluice with one worker and one consumer, the others one process each; "
                     f"{PythonWebsockets.version()}, {NodeWs.version()}")
 

@@ -5,11 +5,8 @@
 #include <malloc.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -27,22 +24,6 @@ namespace {
 constexpr uint32_t kFailures = 5;        // of one scene; then it is over
 constexpr size_t kHeapRoom = 6 << 20;    // bytes: a gathered chain and more
 constexpr unsigned kAlarmSeconds = 120;  // for what takes milliseconds: nobody may hang
-
-// Nobody else's processor as long as we live: who bound its name has it. With all taken, the one we are on.
-int processor_of_our_own() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) std::abort();
-  const int token = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
-    if (!CPU_ISSET(processor, &allowed)) continue;
-    sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
-    const int length = std::snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "sluice-steps-%d", processor);
-    const size_t bytes = offsetof(sockaddr_un, sun_path) + 1 + static_cast<size_t>(length);
-    if (bind(token, reinterpret_cast<const sockaddr*>(&name), static_cast<socklen_t>(bytes)) == 0) return processor;
-  }
-  return sched_getcpu();
-}
 
 // A stack grows when it is first used that deep: before the first step, not in one.
 [[gnu::noinline]] void reach_down_the_stack() {
@@ -171,10 +152,9 @@ Tried at_each_instruction(const Scene& scene) {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 8 << 20);
   // One processor for all: they take turns, and a step costs no wake-up elsewhere.
-  static const int processor = processor_of_our_own();
   cpu_set_t here;
   CPU_ZERO(&here);
-  CPU_SET(processor, &here);
+  CPU_SET(sched_getcpu(), &here);
   static_cast<void>(sched_setaffinity(0, sizeof here, &here));
   stop_clock();
   return Trial(scene).run();
