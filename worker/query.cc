@@ -2,6 +2,7 @@
 #include "worker/query.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "protocol/limits.h"
@@ -13,67 +14,81 @@ namespace {
 
 enum class Charset : uint8_t { kAscii, kUtf8, kLatin1 };
 
-// Escapes are decoded within a run of ASCII: a byte above it ends what they had begun.
-void encode_escaped(std::string_view piece, Charset charset, Encoder& encoder) noexcept {
+// A bit in each byte of `word` that is `byte`; above the lowest of them there may be others.
+constexpr uint64_t bytes_that_are(uint64_t word, uint8_t byte) noexcept {
+  const uint64_t differs = word ^ 0x0101010101010101u * byte;
+  return (differs - 0x0101010101010101u) & ~differs & 0x8080808080808080u;
+}
+
+// How many bytes from `at` on stand for themselves: no escape, no `+`, and of ISO 8859-1 only ASCII.
+size_t plain_run(std::string_view piece, size_t at, Charset charset) noexcept {
+  const uint64_t beyond_ascii = charset == Charset::kLatin1 ? 0x8080808080808080u : 0;
+  const size_t begin = at;
+  for (uint64_t word = 0; at + sizeof word <= piece.size(); at += sizeof word) {
+    std::memcpy(&word, piece.data() + at, sizeof word);  // the first byte is the lowest
+    const uint64_t special = (word & beyond_ascii) | bytes_that_are(word, '%') | bytes_that_are(word, '+');
+    if (special != 0) return at - begin + static_cast<size_t>(std::countr_zero(special)) / 8;
+  }
+  for (; at < piece.size(); ++at) {
+    const char c = piece[at];
+    if (c == '%' || c == '+' || (charset == Charset::kLatin1 && static_cast<uint8_t>(c) >= 0x80)) break;
+  }
+  return at - begin;
+}
+
+// What escapes had begun ends with the first byte that is none.
+void encode_half(std::string_view half, Charset charset, Encoder& encoder) noexcept {
+  size_t at = plain_run(half, 0, charset);
+  if (at == half.size()) {
+    encoder.text(half);  // G1: UTF-8 as a whole, and cut at ASCII
+    return;
+  }
   // An escape of 3 bytes gives one; at worst that becomes the 3 bytes of U+FFFD. A byte above ASCII
   // gives at most 2.
-  TextWriter writer(encoder, charset == Charset::kLatin1 ? piece.size() * 2 : piece.size());
-  for (size_t at = 0; at < piece.size(); ++at) {
-    const char c = piece[at];
-    const auto byte = static_cast<uint8_t>(c);
-    if (byte >= 0x80) {
-      writer.end_run();
-      charset == Charset::kLatin1 ? writer.latin1(byte) : writer.put(c);
-    } else if (c == '%') {
-      const int value = percent_escape(piece, at);
+  TextWriter writer(encoder, charset == Charset::kLatin1 ? half.size() * 2 : half.size());
+  writer.put(half.substr(0, at));
+  while (at < half.size()) {
+    const auto byte = static_cast<uint8_t>(half[at]);
+    if (byte == '%') {
+      const int value = percent_escape(half, at);
       writer.octet(value < 0 ? byte : static_cast<uint8_t>(value));
-      if (value >= 0) at += 2;
+      at += value < 0 ? 1 : 3;
+    } else if (byte == '+') {
+      writer.octet(' ');
+      ++at;
+    } else if (charset == Charset::kLatin1 && byte >= 0x80) {
+      writer.end_run();
+      writer.latin1(byte);
+      ++at;
     } else {
-      writer.octet(c == '+' ? uint8_t{' '} : byte);
+      const size_t run = plain_run(half, at, charset);
+      writer.end_run();
+      writer.put(half.substr(at, run));
+      at += run;
     }
   }
   writer.end();
 }
 
-void encode_half(std::string_view half, bool escaped, Charset charset, Encoder& encoder) noexcept {
-  if (escaped || charset == Charset::kLatin1) {
-    encode_escaped(half, charset, encoder);
-  } else {
-    encoder.text(half);  // G1: UTF-8 as a whole, and cut at ASCII
-  }
-}
-
 }  // namespace
 
 Result<void> encode_query(std::string_view query, Encoder& encoder) noexcept {
-  const bool some = !query.empty();
-  const auto separators = static_cast<size_t>(std::count(query.begin(), query.end(), '&'));
-  if (some && 1 + separators > limits::kFormFields) return Error::kTooManyFields;
+  size_t fields = 1;
+  for (size_t at = query.find('&'); at != std::string_view::npos; at = query.find('&', at + 1)) {
+    if (++fields > limits::kFormFields) return Error::kTooManyFields;
+  }
   Charset charset = Charset::kAscii;
   if (!is_ascii(query)) charset = valid_utf8(query) ? Charset::kUtf8 : Charset::kLatin1;
 
   encoder.begin_list();
   for (size_t at = 0; at < query.size();) {
-    const size_t begin = at;
-    size_t split = std::string_view::npos;  // the first `=`
-    bool escaped[2] = {false, false};       // left and right of it
-    for (; at < query.size() && query[at] != '&'; ++at) {
-      const char c = query[at];
-      const bool right = split != std::string_view::npos;
-      if (c == '=' && !right) split = at;
-      if (c == '%' || c == '+') escaped[right] = true;
-    }
-    const size_t end = at;
-    ++at;
-    if (end == begin) continue;
-    const bool valued = split != std::string_view::npos;
+    const std::string_view field = query.substr(at, query.find('&', at) - at);  // to the end without one
+    at += field.size() + 1;
+    if (field.empty()) continue;
+    const size_t split = std::min(field.find('='), field.size());
     encoder.begin_list();
-    encode_half(query.substr(begin, (valued ? split : end) - begin), escaped[0], charset, encoder);
-    if (valued) {
-      encode_half(query.substr(split + 1, end - split - 1), escaped[1], charset, encoder);
-    } else {
-      encoder.text({});
-    }
+    encode_half(field.substr(0, split), charset, encoder);
+    encode_half(field.substr(std::min(split + 1, field.size())), charset, encoder);
     encoder.end_list();
   }
   encoder.end_list();
