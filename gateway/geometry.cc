@@ -30,7 +30,7 @@ shm::Geometry geometry_for(const Options& options) noexcept {
   g.groups = limits::kGroups;
   g.group_expiry_ms = static_cast<uint32_t>(options.worker.group_expiry.count());
   // A connection has a request out, or is a WebSocket and keeps a block of constant keys: 1 to 2 KiB
-  // with a browser's headers. Bodies and long messages are rarer by far. A class used up borrows of the next.
+  // with a browser's headers. Bodies and long messages are rarer by far. A class used up borrows from the larger ones.
   g.worker_blocks = {std::max(connections, 1024u),     std::max(2 * connections, 2048u),
                      std::max(connections, 1024u),     std::max(connections, 1024u),
                      std::max(connections / 2, 1024u), std::max(connections / 32, 256u),

@@ -35,7 +35,7 @@ inline constexpr auto kDrainTimeout = std::chrono::seconds(30);
 // few open does not wait.
 inline constexpr auto kLeavingPace = std::chrono::milliseconds(100);
 // For a client on whose connection nothing is asked when its worker leaves: what it asks may be on the way.
-// And for a WebSocket whose handshake no consumer has taken yet. Beyond: closed.
+// And for a WebSocket that no consumer had taken when its worker left. Beyond: closed.
 inline constexpr auto kLeavingPatience = std::chrono::seconds(1);
 // Between two looks for a row that a rolling restart can start its next worker in.
 inline constexpr auto kRollRetry = std::chrono::milliseconds(500);

@@ -24,7 +24,7 @@ inline constexpr uint32_t kLayoutVersion = 4;
 
 // ---- sizes --------------------------------------------------------------------------------------
 
-// A browser's head is 1 to 2 KiB, and a WebSocket keeps it; a body or chunk of 64 KiB comes with its head.
+// A browser's head is 1 to 2 KiB, and a WebSocket keeps it; with a body of 64 KiB comes its head.
 inline constexpr size_t kClasses = 8;
 inline constexpr std::array<uint32_t, kClasses> kClassBytes = {
     512, 1u << 10, 3u << 9, 2u << 10, 4u << 10, 72u << 10, 256u << 10, 1u << 20};

@@ -123,6 +123,10 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;
   }
+  if (place_.draining && !place_.layer.has_reader(place_.channels.websocket_connect)) {
+    answer(exchange, verdict_on(Trouble::kLeaving));  // nobody will come any more
+    return true;
+  }
   auto next = std::make_unique<WebSocketConnection>(connection_);
   const Result<void> announced = next->announce(head, *verdict.handshake, ends_);
   if (!announced.ok()) {
@@ -265,7 +269,8 @@ void HttpConnection::send_gathered(Exchange& exchange, bool more_comes) noexcept
                          .body_channel = more_comes ? channel.view() : std::string_view()};
   const size_t least = body.head.size() + inlined + 256;
   // A form's fields are encoded beside the body; where escapes shrink and keys grow, a few sizes do.
-  for (size_t room = least; room <= 4 * least + limits::kEncodingSlackBytes;
+  const bool twice = body.form != FormKind::kNone && inlined <= limits::kInlineBodyBytes;
+  for (size_t room = twice ? least + inlined : least; room <= 4 * least + limits::kEncodingSlackBytes;
        room = 2 * room + limits::kKiB) {
     Result<shm::Claim> claim = place_.layer.claim(std::min(room, shm::kLargestMessageBytes));
     Error error = claim.ok() ? Error::kMessageTooLarge : claim.error();

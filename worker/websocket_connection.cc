@@ -295,11 +295,14 @@ void WebSocketConnection::on_stuck() noexcept {
   hold_input();
 }
 
-// Who was just accepted, or is about to be, hears from us that it has to come again: what it says until
-// then is served.
+// Who was just accepted, or is about to be, is served for a moment, and then hears from us that it has to
+// come again: with time left for the closing handshake.
 void WebSocketConnection::leave(uint64_t at_ms) noexcept {
   if (session_.close_sent()) return;
-  over_at_ms_ = reading_ ? at_ms : std::max(at_ms, place_.now_ms + ms(limits::kLeavingPatience));
+  over_at_ms_ = at_ms;
+  if (reading_) return;
+  const uint64_t last = place_.drain_until_ms - ms(place_.settings.drain_timeout) / 5;
+  over_at_ms_ = std::max(at_ms, std::min(place_.now_ms + ms(limits::kLeavingPatience), last));
 }
 
 // ---- the access log -----------------------------------------------------------------------------

@@ -10,11 +10,15 @@ import time
 
 import pytest
 
+from flow import has_seen
+from rogue import Rogue
 from support.gateway import Gateway
 from support.http_client import Closed
 from support.waiting import SLOWNESS, wait_until
 from support.websocket_client import WebSocket
 
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+           "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 MANY = 200
 DRAIN = 5 * SLOWNESS
 
@@ -197,10 +201,37 @@ def test_a_handshake_on_its_way_when_its_worker_leaves_is_accepted_and_then_told
 
         websocket = WebSocket.over(client)
         assert client.read_response().status == 101
-        websocket.echo("served")
         assert websocket.read_close()[0] == code
         websocket.send_close(code)
         assert client.is_closed()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_handshake_its_consumer_has_not_answered_is_refused_before_its_worker_is_gone(sign):
+    with Gateway("--accept", "consumer", "--drain-timeout", "60", demo=0) as gateway, Rogue(gateway) as rogue:
+        with gateway.connect() as client:
+            client.request("GET", "/rogue/never", UPGRADE)
+            assert rogue.wait_taken(1) == ["websocket.connect  /rogue/never"]
+            gateway.process.send_signal(sign)
+
+            response = client.read_response()
+
+            assert response.status == 503 and int(response.header("retry-after")) >= 1
+            assert rogue.wait_taken(2)[1:] == ["websocket.disconnect  /rogue/never 1006"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_handshake_that_nobody_would_take_is_refused_by_a_worker_that_leaves(sign):
+    with Gateway("--hold-timeout", "600", "--drain-timeout", "600", demo=0) as gateway, gateway.connect() as client:
+        client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n")
+        has_seen(gateway)
+        gateway.process.send_signal(sign)
+        gateway.output.wait_for("worker_leaving")
+
+        client.send(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+
+        assert client.read_response().status == 503
 
 
 def test_a_hup_during_another_is_done_once_more_afterwards():

@@ -308,9 +308,9 @@ void ScribbledTraffic::push_like_an_honest_one() {
   Segment& segment = world_.segment();
   const ProcessIndex worker = worker_.layer.me().index;
   const auto row = static_cast<ProcessIndex>(choose_(2) == 0 ? worker : choose_(8));
-  const auto size_class = static_cast<uint32_t>(choose_(3) == 0 ? 5 : choose_(2));
-  const BlockIndex block =
-      segment.block_at(row, size_class, static_cast<uint32_t>(choose_(size_class == 5 ? 20 : 16)));
+  const auto size_class = static_cast<uint32_t>(choose_(3) == 0 ? kClasses - 1 : choose_(2));
+  const BlockIndex block = segment.block_at(
+      row, size_class, static_cast<uint32_t>(choose_(segment.blocks_of(row)[size_class])));
   const auto me = static_cast<ProcessIndex>(choose_(8));
   OwnerQueue queue = [&] {
     switch (choose_(4)) {

@@ -23,8 +23,8 @@ def cases(servers, options):
                            isinstance(server, Nginx))
             if server.speaks_websocket:
                 yield Case(f"WebSocket echo of 128 bytes, 64 connections (layout {layout})", MESSAGES, server.name, server,
-                           lambda begin, s=server: loads.websockets(
-                               options.build, s, "echo", "/ws", 64, 128, options.seconds, LAST, begin=begin), layout)
+                           lambda mark, s=server: loads.websockets(
+                               options.build, s, "echo", "/ws", 64, 128, options.seconds, LAST, begin=mark.set), layout)
 
 
 def main():

@@ -1,6 +1,6 @@
 """tools/bench/loads.py -- the clients: wrk for HTTP, ws_load for WebSocket; each report as a dict.
 
-A load whose beginning is not to be counted calls `begin` when that is over (rounds.py).
+A load whose beginning is not to be counted calls `begin`, a Mark's set (rounds.py), when that is over.
 """
 
 import os

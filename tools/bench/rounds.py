@@ -39,7 +39,7 @@ class Case:
     unit: Unit
     name: str
     server: Server
-    load: Callable  # load(begin) gives a report: number, rate, bad, and p50 and p99 in µs
+    load: Callable  # load(mark) gives a report: number, rate, bad, and p50 and p99 in µs
     layout: str = "split"
     reference: bool = False  # what the others of the table are divided by
 
@@ -82,7 +82,7 @@ def wait_quiet(options):
 
 
 class Mark:
-    """A moment, and who has used how much CPU by then; set again by a load whose beginning is not to count."""
+    """A moment, and who has used how much CPU by then. A load sets it again when its beginning is not to count."""
 
     def __init__(self, server):
         self._server = server
@@ -90,21 +90,29 @@ class Mark:
 
     def set(self, loads=()):
         """Now; `loads` are children of ours that live and have used some already."""
+        self._over = None
         self._busy, self._stolen = accounting.machine_busy()
-        self._loads = self._used_by_loads() + accounting.cpu_ns(loads) / 1e9
+        self._loads = self._used_by_loads(loads)
         self._cpu, self._begun = accounting.cpu_ns(self._server), time.monotonic()
+
+    def end(self, loads=()):
+        """Nothing from now on is to count; `loads` as above."""
+        self._over = self._so_far(loads)
 
     def since(self):
         """Seconds since then: of the server's CPU, of the clock, of others' CPU, and of what the host took away."""
+        return self._over or self._so_far()
+
+    def _so_far(self, loads=()):
         cpu, seconds = (accounting.cpu_ns(self._server) - self._cpu) / 1e9, time.monotonic() - self._begun
         busy, stolen = accounting.machine_busy()
-        foreign = busy - self._busy - cpu - (self._used_by_loads() - self._loads)
+        foreign = busy - self._busy - cpu - (self._used_by_loads(loads) - self._loads)
         return cpu, seconds, max(0.0, foreign), stolen - self._stolen
 
     @staticmethod
-    def _used_by_loads():
+    def _used_by_loads(living=()):
         both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in both)
+        return sum(one.ru_utime + one.ru_stime for one in both) + accounting.cpu_ns(living) / 1e9
 
 
 def sample(server, load, options):
@@ -113,7 +121,7 @@ def sample(server, load, options):
     for _ in range(options.retries + 1):
         wait_quiet(options)
         mark = Mark(server.pids())
-        taken = load(mark.set)
+        taken = load(mark)
         cpu, seconds, foreign, stolen = mark.since()
         taken["cpu"] = cpu / (taken["number"] or 1)
         taken["foreign"], taken["stolen"] = foreign / seconds, stolen / seconds

@@ -1,6 +1,7 @@
 """tools/bench/servers.py -- the servers compared: Sluice with its consumers, nginx, and others by themselves."""
 
 import argparse
+import contextlib
 import os
 import re
 import select
@@ -103,12 +104,16 @@ class Server:
     def stop(self):
         """Ends it."""
         if self.process:
+            tree = accounting.tree(self.process.pid)
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            for pid in tree:  # whom it did not take with it
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

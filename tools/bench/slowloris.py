@@ -8,9 +8,11 @@ taken: rounds.py.
 """
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import select
+import signal
 import socket
 from contextlib import contextmanager
 
@@ -19,8 +21,15 @@ from rounds import REQUESTS, Case, add_options, begin, run
 from servers import LAST, Sluice
 
 BEGUN = b"GET / HTTP/1.1\r\nHost: slow\r\nX-Slow: "
-AT_ONCE = 200  # connections opened before others have their turn
+AT_ONCE = 200  # that were cut and come back before others have their turn
+PR_SET_PDEATHSIG = 1
 TICK = 0.02
+
+
+def be_on_the_last_cpu():
+    """For a process of ours: there, and no longer than we live."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.sched_setaffinity(0, LAST)
 
 
 class Elsewhere:
@@ -32,7 +41,7 @@ class Elsewhere:
 
     def hold(self):
         """Takes them until killed."""
-        os.sched_setaffinity(0, LAST)
+        be_on_the_last_cpu()
         taken = []
         while True:
             taken.append(self._listener.accept())
@@ -63,7 +72,7 @@ class SlowHeads:
 
     def hold(self, pipe):
         """Says so when all are open, then sends a byte here and there until killed."""
-        os.sched_setaffinity(0, LAST)
+        be_on_the_last_cpu()
         while len(self._open) < self._number:
             self._begin()
         pipe.send("open")
@@ -82,10 +91,12 @@ class SlowHeads:
 
 @contextmanager
 def ended(process):
-    """A process of ours, killed at the end."""
+    """A process of ours, killed at the end; it is an error if it ended before."""
     process.start()
     try:
         yield process.pid
+        if not process.is_alive():
+            raise SystemExit("tools/bench: the slow clients, or who took them, ended early")
     finally:
         process.kill()
         process.join()
@@ -96,25 +107,30 @@ def slow_clients(port, options):
     """They are open; the process that holds them."""
     ours, theirs = multiprocessing.Pipe()
     with ended(multiprocessing.Process(target=SlowHeads(port, options).hold, args=(theirs,))) as pid:
-        ours.recv()
+        theirs.close()
+        try:
+            ours.recv()
+        except EOFError:
+            raise SystemExit(f"tools/bench: {options.slow:,} slow clients could not be opened") from None
         yield pid
 
 
 def cases(server, options):
     """The others, alone and beside slow clients of either kind."""
-    def alone(_begin=None):
-        return loads.wrk(server, options.connections, options.seconds, LAST)
+    def alone(mark, beside_whom=()):
+        mark.set(beside_whom)
+        report = loads.wrk(server, options.connections, options.seconds, LAST)
+        mark.end(beside_whom)  # before they hang up
+        return report
 
-    def beside_somebody_elses(begin_now):
+    def beside_somebody_elses(mark):
         elsewhere = Elsewhere()
         with ended(multiprocessing.Process(target=elsewhere.hold)) as taker, slow_clients(elsewhere.port, options) as pid:
-            begin_now([taker, pid])
-            return alone()
+            return alone(mark, [taker, pid])
 
-    def beside(begin_now):
+    def beside(mark):
         with slow_clients(server.port, options) as pid:
-            begin_now([pid])
-            return alone()
+            return alone(mark, [pid])
 
     title = f"The others, {options.connections} connections; {options.slow:,} slow ones, a byte each {options.every:g} s"
     for name, load in [("alone", alone), ("beside slow clients of somebody else", beside_somebody_elses),

@@ -25,14 +25,14 @@ def cases(options):
         under_way = f", {depth} under way on each" if depth > 1 else ""
         for server in [sluice, *rivals, *options.rival]:
             yield Case(f"Echo of {SIZE} bytes, {connections} connections{under_way}", MESSAGES, server.name, server,
-                       lambda begin, s=server, c=connections, d=depth: loads.websockets(
-                           options.build, s, "echo", "/ws", c, SIZE, options.seconds, LAST, d, begin),
+                       lambda mark, s=server, c=connections, d=depth: loads.websockets(
+                           options.build, s, "echo", "/ws", c, SIZE, options.seconds, LAST, d, mark.set),
                        reference=server is sluice)
     for server in [room, *rivals]:
         yield Case(f"Broadcast of {SIZE} bytes to {options.members:,}, 4 under way; a message is one client's getting it",
                    MESSAGES, server.name, server,
-                   lambda begin, s=server: loads.websockets(
-                       options.build, s, "broadcast", "/all", options.members, SIZE, options.seconds, LAST, 4, begin),
+                   lambda mark, s=server: loads.websockets(
+                       options.build, s, "broadcast", "/all", options.members, SIZE, options.seconds, LAST, 4, mark.set),
                    reference=server is room)
 
 
@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--members", type=int, default=1000, help="of a broadcast")
     parser.add_argument("--rival", type=Rival.named, action="append", default=[], metavar="NAME=COMMAND",
                         help="one more server at 127.0.0.1:{port} that echoes on /ws, and says Hello, World! on /")
-    options = begin(parser, ["websocket"], "Sluice with one worker and one consumer, the others one process each; "
+    options = begin(parser, ["websocket"], "Sluice with one worker and one consumer, Debian's one process each; "
                     f"{PythonWebsockets.version()}, {NodeWs.version()}")
 
     run(cases(options), options)

@@ -62,6 +62,31 @@ TEST_CASE("a refused query leaves the encoder as it was") {
   CHECK_EQ(encoder.size(), 0);
 }
 
+TEST_CASE("what does not stand for itself is found wherever it stands") {
+  const struct {
+    const char* said;
+    const char* utf8;    // where all of it is UTF-8
+    const char* latin1;  // where a byte elsewhere makes it ISO 8859-1
+  } pieces[] = {{"%41", "A", "A"}, {"+", " ", " "}, {"%$", "%$", "%$"}, {"+*", " *", " *"}, {"%", "%", "%"},
+                {"%c3%a9", "\u00e9", "\u00e9"}, {"%c3x", "\ufffdx", "\ufffdx"}, {"\u00e9", "\u00e9", "\u00c3\u00a9"}};
+  for (const auto& piece : pieces) {
+    for (size_t before = 0; before < 18; ++before) {
+      for (size_t behind = 0; behind < 18; ++behind) {
+        CAPTURE(piece.said);
+        CAPTURE(before);
+        CAPTURE(behind);
+        const std::string front(before, 'a');
+        const std::string back(behind, 'z');
+        const auto fields = [&](const char* middle, const char* more) {
+          return "[[\"n\",\"" + front + middle + back + "\"]" + more + "]";
+        };
+        CHECK_EQ(parsed("n=" + front + piece.said + back), fields(piece.utf8, ""));
+        CHECK_EQ(parsed("n=" + front + piece.said + back + "&b=\xff"), fields(piece.latin1, ",[\"b\",\"\u00ff\"]"));
+      }
+    }
+  }
+}
+
 TEST_CASE("with too little room nothing is written past it and the encoder says so") {
   const std::string query = "name=%C3%A9+x&other=%ff%ff&third=" + std::string(300, '%');
   const std::string whole = parsed(query);
