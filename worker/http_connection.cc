@@ -123,8 +123,10 @@ bool HttpConnection::begin_websocket(const RequestHead& head, Exchange& exchange
     answer(exchange, {verdict.status, verdict.extra, 0, verdict.reason});
     return true;
   }
-  if (place_.draining && !place_.layer.has_reader(place_.channels.websocket_connect)) {
-    answer(exchange, verdict_on(Trouble::kLeaving));  // nobody will come any more
+  // The gateway ends, or nobody will come any more: another may be asked while nothing is opened yet.
+  if (place_.draining && (place_.leaving_code == close_code::kGoingAway ||
+                          !place_.layer.has_reader(place_.channels.websocket_connect))) {
+    answer(exchange, verdict_on(Trouble::kLeaving));
     return true;
   }
   auto next = std::make_unique<WebSocketConnection>(connection_);
