@@ -104,4 +104,8 @@ struct alignas(8) PayloadHeader {
 };
 static_assert(sizeof(PayloadHeader) == 64);
 
+// First bytes of a link's payload: zero, where a head has its generation. So a link is no message of its own
+// when somebody scribbles it into a queue, whatever a client wrote into it.
+inline constexpr size_t kLinkHeaderBytes = sizeof(PayloadHeader::generation);
+
 }  // namespace sluice::shm

@@ -137,13 +137,16 @@ std::optional<BlockIndex> ChannelLayer::write_chain(std::span<const std::byte> b
   size_t taken = std::min(bytes.size(), kLargestBlock - kHeaderBytes);
   std::memcpy(arenas_.own(*head).data() + kHeaderBytes, bytes.data(), taken);
   for (BlockIndex last = *head; taken < bytes.size();) {
-    const size_t piece = std::min(bytes.size() - taken, kLargestBlock);
-    const std::optional<BlockIndex> link = pool_.try_claim(piece);
+    const size_t piece = std::min(bytes.size() - taken, kLargestBlock - kLinkHeaderBytes);
+    const std::optional<BlockIndex> link = pool_.try_claim(piece + kLinkHeaderBytes);
     if (!link) {
       pool_.free(*head);
       return std::nullopt;
     }
-    std::memcpy(arenas_.own(*link).data(), bytes.data() + taken, piece);
+    std::byte* const payload = arenas_.own(*link).data();
+    generation_in(payload).store(0, relaxed);  // no message, and none that is still told by an old stamp
+    std::atomic_thread_fence(release);         // [I]
+    std::memcpy(payload + kLinkHeaderBytes, bytes.data() + taken, piece);
     pool_.link(*head, last, *link);
     CRASH_POINT(chain_linked);
     last = *link;

@@ -186,11 +186,12 @@ bool ChannelLayer::gather(Taken& taken, std::span<const std::byte> first) noexce
       ++drops_.corrupt;
       return false;
     }
-    const std::span<const std::byte> piece = arenas_.payload(link - 1);
-    if (piece.empty()) {
+    const std::span<const std::byte> payload = arenas_.payload(link - 1);
+    if (payload.empty()) {
       ++drops_.unmapped;
       return false;
     }
+    const std::span<const std::byte> piece = payload.subspan(kLinkHeaderBytes);
     const size_t wanted = std::min(piece.size(), length - taken.gathered.size());
     taken.gathered.insert(taken.gathered.end(), piece.begin(),
                           piece.begin() + static_cast<std::ptrdiff_t>(wanted));

@@ -72,6 +72,21 @@ TEST_CASE("a block that is being written is no message, whoever queues it") {
   CHECK(b.consumer.layer.drops().corrupt == 1);
 }
 
+TEST_CASE("a link of a chain is no message, whatever a client wrote into it and whoever queues it") {
+  Bench b;
+  PayloadHeader forged{};
+  forged.generation = 7;
+  forged.length = 5;
+  std::string bytes(kClassBytes[kClasses - 1] - sizeof forged, 'x');  // fills the head
+  bytes.append(reinterpret_cast<const char*>(&forged), sizeof forged).append("hello");
+  const Sent sent = b.worker.send(b.channel, bytes).value();
+  const BlockIndex link = b.segment().envelope(sent.block)->next.load() - 1;
+  REQUIRE(b.segment().inbox(b.consumer.layer.me().index).try_push(link, 5) == PushOutcome::kPushed);
+
+  CHECK_FALSE(b.consumer.layer.try_receive().has_value());
+  CHECK(b.consumer.layer.drops().corrupt == 2);  // the link, and the chain that it was taken out of
+}
+
 TEST_CASE("no two messages of a process carry the same generation, whatever the stamps are made to say") {
   Bench b;
   std::set<uint64_t> generations;
