@@ -148,6 +148,8 @@ Result<std::vector<std::string>> Attachment::group_members(std::string_view grou
   if (!channels.ok()) return channels.error();
   std::vector<std::string> names;
   layer_.groups().for_each_member(group, shm::now_ms(), [&](const shm::OpenChannel& channel) {
+    const std::optional<shm::ProcessName> maker = layer_.channels().inbox_of(channel);
+    if (maker && !layer_.processes().is_live(*maker)) return;  // recovery is about to end it
     names.push_back(layer_.channels().name_of(channel.index));
   });
 

@@ -29,8 +29,12 @@ Result<GroupSent> ChannelLayer::send_to_group(std::string_view group, Claim& cla
   groups_.for_each_member(group, now, [&](const OpenChannel& channel) {
     Result<Claim> copy = this->claim(length);
     if (copy.ok()) std::memcpy(copy->space().data(), bytes.data(), length);
-    const bool sent = copy.ok() && send_on(channel, *copy, length).ok();
-    ++(sent ? outcome.channels : outcome.channels_full);
+    const Result<Sent> sent = copy.ok() ? send_on(channel, *copy, length) : copy.error();
+    if (sent.ok()) {
+      ++outcome.channels;
+    } else if (sent.error() != Error::kReaderGone) {  // else its maker died, and recovery is about to end it
+      ++outcome.channels_full;
+    }
   });
   claim.pool_ = nullptr;  // spent
   claim.block_ = kNoBlock;
