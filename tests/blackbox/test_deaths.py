@@ -11,7 +11,7 @@ from support.gateway import Gateway
 from support.http_client import Closed, request_bytes
 from support.shm_dump import dump
 from support.waiting import SLOWNESS, wait_until
-from support.websocket_client import WebSocket
+from support.websocket_client import UPGRADE, WebSocket
 
 
 def test_without_a_consumer_a_request_is_held_and_then_refused():
@@ -248,10 +248,6 @@ def test_what_lay_unread_of_a_lost_websocket_goes_to_another_consumer_in_order()
             assert second.wait_taken(6) == [
                 *(f"websocket.receive  /rogue/ws note {number}" for number in range(5)),
                 "websocket.disconnect  /rogue/ws 1000"]
-
-
-UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
-           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
 
 
 def is_refused(gateway):

@@ -13,12 +13,10 @@ import pytest
 from flow import has_seen
 from rogue import Rogue
 from support.gateway import Gateway
-from support.http_client import Closed
+from support.http_client import Closed, request_bytes
 from support.waiting import SLOWNESS, wait_until
-from support.websocket_client import WebSocket
+from support.websocket_client import UPGRADE, WebSocket
 
-UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-           "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 MANY = 200
 DRAIN = 5 * SLOWNESS
 
@@ -190,13 +188,13 @@ def test_a_request_on_its_way_when_its_worker_leaves_is_answered(sign, fresh):
 
 def test_a_handshake_on_its_way_when_its_worker_is_replaced_is_accepted_and_then_told():
     with Gateway("--drain-timeout", "60", workers=1, demo=1) as gateway, gateway.connect() as client:
-        client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n")
+        head = request_bytes("GET", "/ws", UPGRADE)
+        client.send(head[:-2])
         assert gateway.get("/").status == 200  # it is accepted
         gateway.process.send_signal(signal.SIGHUP)
         gateway.output.wait_for("worker_leaving")
 
-        client.send(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        client.send(head[-2:])
 
         websocket = WebSocket.over(client)
         assert client.read_response().status == 101
@@ -219,16 +217,15 @@ def test_a_handshake_its_consumer_has_not_answered_is_refused_before_its_worker_
             assert rogue.wait_taken(2)[1:] == ["websocket.disconnect  /rogue/never 1006"]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
-def test_a_handshake_that_nobody_would_take_is_refused_by_a_worker_that_leaves(sign):
+def test_a_handshake_that_nobody_would_take_is_refused_by_a_worker_that_is_replaced():
     with Gateway("--hold-timeout", "600", "--drain-timeout", "600", demo=0) as gateway, gateway.connect() as client:
-        client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n")
+        head = request_bytes("GET", "/ws", UPGRADE)
+        client.send(head[:-2])
         has_seen(gateway)
-        gateway.process.send_signal(sign)
+        gateway.process.send_signal(signal.SIGHUP)
         gateway.output.wait_for("worker_leaving")
 
-        client.send(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        client.send(head[-2:])
 
         assert client.read_response().status == 503
 

@@ -13,7 +13,7 @@ from support import processes
 from support.gateway import PROGRAM, Gateway, own_environment
 from support.http_client import Closed, request_bytes
 from support.waiting import SLOWNESS, wait_until
-from support.websocket_client import WebSocket
+from support.websocket_client import UPGRADE, WebSocket
 
 
 def refused(*options):
@@ -106,9 +106,7 @@ def test_a_stream_that_began_before_the_end_is_the_last_of_its_connection():
 
 def test_no_websocket_is_opened_while_it_ends():
     with Gateway("--drain-timeout", "60", workers=1, demo=1) as gateway, gateway.connect() as client:
-        head = request_bytes("GET", "/ws", [
-            ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+        head = request_bytes("GET", "/ws", UPGRADE)
         client.send(head[:-2])
         assert gateway.get("/").status == 200
         gateway.process.send_signal(signal.SIGTERM)

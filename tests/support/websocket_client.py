@@ -9,6 +9,8 @@ from support.http_client import Client, Closed
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]  # for a request whose answer is looked at by itself
 
 
 def frame(opcode, payload=b"", fin=True, mask=b"\x37\xfa\x21\x3d", reserved=0, length=None):
