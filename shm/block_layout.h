@@ -24,7 +24,7 @@ inline constexpr ProcessIndex kMasterRow = 1;
 inline constexpr BlockIndex kNoBlock = 0xffffffff;
 
 enum class BlockState : uint8_t {
-  kFree = 0,       // never claimed yet (only before a block's first use)
+  kFree = 0,       // not yet claimed in the life of its arena's process
   kOwned = 1,      // in the hands of the owner: being written, being read, or in its private stock
   kQueued = 2,     // pushed by the owner: in a cell of its queue, or about to be
   kWithdrawn = 3,  // taken back while queued; whoever meets it at the head frees it

@@ -21,7 +21,7 @@ BlockPool::BlockPool(const Segment& segment, ProcessIndex me)
       first_own_(segment.block_at(me, 0, 0)) {
   const ClassCounts& counts = segment.blocks_of(me);
   for (uint32_t c = 0; c < kClasses; ++c) {
-    // What a predecessor in this row used comes home through the free queues.
+    // None, but what a predecessor in this row used of a class that recovery could not renew.
     fresh_[c] = std::min(segment.process(me)->used_blocks[c].load(relaxed), counts[c]);
     homes_.resize(homes_.size() + fresh_[c], Home{Where::kOut});
     homes_.resize(homes_.size() + counts[c] - fresh_[c]);
@@ -133,6 +133,17 @@ void BlockPool::free_links(BlockIndex block) noexcept {
   free_chain_links(find, block, me_, [this](BlockIndex link) {
     if (!is_own(link) || came_back(link)) give_back(link);
   });
+}
+
+void BlockPool::retire(BlockIndex block) noexcept {
+  const auto find = [this](BlockIndex b) { return segment_.envelope(b); };
+  const auto retire_one = [&](BlockIndex b) {
+    Word& word = find(b)->stamp;
+    word.store(Stamp{word.load(relaxed)}.next(kNobody, BlockState::kFree).word, release);  // [S] ours
+  };
+  if (find(block)->next.load(relaxed) != 0) free_chain_links(find, block, me_, retire_one);
+  CRASH_POINT(links_retired);
+  retire_one(block);
 }
 
 void BlockPool::link(BlockIndex head, BlockIndex last, BlockIndex link) {

@@ -38,6 +38,10 @@ class BlockPool {
     if (!is_own(block) || came_back(block)) free(block);
   }
 
+  // Gives back a block of an arena whose process is dead, in our hands, with its links: as if never
+  // used. For recovery.
+  void retire(BlockIndex block) noexcept;
+
   // While held, a block of ours that comes back is set aside, not claimed again: its worker still
   // tells an open exchange by it.
   void hold(BlockIndex block);

@@ -13,6 +13,8 @@ namespace {
 
 using enum std::memory_order;
 
+constexpr uint32_t kAhead = 16;  // envelopes, each last written by another CPU perhaps
+
 constexpr QueueKind kind_of(uint32_t queue) noexcept { return static_cast<QueueKind>(queue >> 28); }
 
 // The blocks published in each queue met, gathered once per sweep: a bit for every block there is. Reply
@@ -205,16 +207,18 @@ void Recovery::sweep(Death& death) {
     for (uint32_t c = 0; c < kClasses; ++c) {
       const uint32_t used =
           std::min(segment.process(arena)->used_blocks[c].load(acquire), counts[c]);
+      if (used == 0) continue;
       const BlockIndex first = segment.block_at(static_cast<ProcessIndex>(arena), c, 0);
+      Envelope* const envelopes = segment.envelope(first);
       for (uint32_t number = 0; number < used; ++number) {
+        Envelope& envelope = envelopes[number];
+        __builtin_prefetch(&envelopes[number + kAhead]);
+        const Stamp stamp{envelope.stamp.load(relaxed)};  // looked at again below
+        if (stamp.state() == BlockState::kShared) death.shared.push_back(first + number);
+        if (stamp.owner() != dead || stamp.state() == BlockState::kShared) continue;
         const BlockIndex block = first + number;
-        Envelope& envelope = *segment.envelope(block);
-        if (Stamp{envelope.stamp.load(acquire)}.state() == BlockState::kShared) {
-          death.shared.push_back(block);
-          continue;
-        }
         uint32_t from = 0;
-        if (sweep_block(envelope, block, dead, me, arena == dead, queues, from) == Swept::kTaken) {
+        if (sweep_block(envelope, block, dead, me, queues, from) == Swept::kTaken) {
           take_back(death, block, arena, kind_of(from));
         }
       }
@@ -231,8 +235,9 @@ void Recovery::take_back(Death& death, BlockIndex block, uint32_t arena, QueueKi
     if (!hand_back(block, Returned::kTaken)) death.unreturned.push_back(block);
     return;
   }
-  layer_.pool().free_taken(block);
   ++totals_.freed;
+  if (arena == death.name.index) return layer_.pool().retire(block);
+  layer_.pool().free_taken(block);
 }
 
 // False: the worker's inbox is full, and the block stays in our hands.
@@ -269,6 +274,7 @@ std::vector<ProcessName> Recovery::advance() {
     drop_holders(*death);
     const bool settled = settle_inbox(*death, blocked) && death->unreturned.empty();
     if (settled && nothing_left(*death)) {
+      renew_arena(death->name.index);
       layer_.processes().set_free(death->name);
       freed.push_back(death->name);
       death = deaths_.erase(death);
@@ -412,6 +418,36 @@ bool Recovery::nothing_left(Death& death) {
     }
   }
   return nothing;
+}
+
+// R6: nothing of the arena is out, and what came home goes from its free queues. A class whose queue a
+// scribbler has broken stays as it is: its blocks are lost to the row.
+void Recovery::renew_arena(ProcessIndex row) {
+  const Segment& segment = layer_.segment();
+  ProcessRecord& record = *segment.process(row);
+  for (uint32_t c = 0; c < kClasses; ++c) {
+    const uint32_t used = std::min(record.used_blocks[c].load(acquire), segment.blocks_of(row)[c]);
+    if (used == 0) continue;
+    OwnerQueue home = segment.free_queue(row, c);
+    for (uint32_t i = 0; i < used; ++i) {
+      BlockIndex block = kNoBlock;
+      bool withdrawn = false;
+      const PopOutcome outcome = home.try_pop(layer_.me().index, block, withdrawn);
+      if (outcome == PopOutcome::kCorrupt) continue;
+      if (outcome != PopOutcome::kTaken) break;
+      if (segment.arena_of(block) == row) {
+        layer_.pool().retire(block);
+      } else {
+        layer_.pool().free_taken(block);  // scribbled
+      }
+    }
+    const Envelope* const envelopes = segment.envelope(segment.block_at(row, c, 0));
+    const bool all = std::all_of(envelopes, envelopes + used, [](const Envelope& envelope) {
+      return Stamp{envelope.stamp.load(acquire)}.state() == BlockState::kFree;  // [S]
+    });
+    CRASH_POINT(arena_renewed);
+    if (all) record.used_blocks[c].store(0, release);
+  }
 }
 
 void Recovery::ring_all() {

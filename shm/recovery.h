@@ -14,6 +14,8 @@
 //     what it keeps by the number of blocks.
 // R5  Of shared payloads it takes away the bits of dead workers, and of a dead sender's those that no
 //     living notice names (shares.h).
+// R6  The arena of a row given out again is as if never used: what the dead had in stock or in hand of it
+//     goes nowhere but to `free`, and what came home is taken from its free queues at the end.
 #pragma once
 
 #include <unordered_set>
@@ -82,6 +84,7 @@ class Recovery {
   // True when every living worker has its own back.
   [[nodiscard]] bool settle_inbox(Death& death, std::vector<bool>& blocked);
   [[nodiscard]] bool nothing_left(Death& death);
+  void renew_arena(ProcessIndex row);
   [[nodiscard]] bool is_stray(const Envelope& envelope, Stamp stamp, bool published,
                               ProcessIndex dead) const;
   [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full

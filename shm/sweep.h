@@ -17,13 +17,11 @@ enum class Swept : uint8_t {
   kWithdrawn,  // published, and to be delivered to nobody any more
 };
 
-// `unstamped_is_dead`: an arena of the dead, where a block may be counted as used and not yet stamped.
 // Queues: settle(queue) moves its head past what was taken; holds(queue, block): published there, asked
 // after the stamp was read; is_request_of_dead(queue): published for nobody, now that its sender is dead.
 template <class Envelope, class Queues>
 [[nodiscard]] Swept sweep_block(Envelope& envelope, BlockIndex block, ProcessIndex dead,
-                                ProcessIndex me, bool unstamped_is_dead, Queues& queues,
-                                uint32_t& from) {
+                                ProcessIndex me, Queues& queues, uint32_t& from) {
   using enum std::memory_order;
   const Stamp stamp{envelope.stamp.load(acquire)};  // [S]
   uint64_t expected = stamp.word;
@@ -34,7 +32,6 @@ template <class Envelope, class Queues>
                : Swept::kLeft;
   };
   from = queue_id(QueueKind::kNone, 0);
-  if (stamp.state() == BlockState::kFree && unstamped_is_dead) return take();
   if (stamp.owner() != dead) return Swept::kLeft;
   from = envelope.queue.load(relaxed);  // written before the stamp
   if (stamp.state() == BlockState::kOwned) {

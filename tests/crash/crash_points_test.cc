@@ -56,6 +56,7 @@ struct Stage {
   bool live_and_die(const char* point, uint32_t times) {
     ++lives;
     const ProcessName earlier = leave_something_behind();
+    const ProcessName with_nothing_out = leave_an_arena_behind();
     const ConnectionSlots::Opened opened = slots.open().value();
     const ReplyAddress about{worker.layer.me().index, worker.layer.me().incarnation, opened.slot,
                              opened.generation, 0};
@@ -72,7 +73,7 @@ struct Stage {
     if (child == 0) {
       chosen_point = point;
       times_left = times;
-      whole_life(victim, earlier, about);
+      whole_life(victim, earlier, with_nothing_out, about);
       _exit(0);
     }
     int status = 0;
@@ -81,6 +82,7 @@ struct Stage {
     worker.bell.wake_up(true);
 
     recovery.on_death(earlier);
+    recovery.on_death(with_nothing_out);
     recovery.on_death(victim);
     settle(opened.slot);
     slots.close(opened.slot);
@@ -112,6 +114,25 @@ struct Stage {
     return name;
   }
 
+  // A consumer that died with nothing out: what it sent was read and came home.
+  ProcessName leave_an_arena_behind() {
+    const ProcessName name = world.join(Role::kConsumer, 98);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      Member me(world, name);
+      for (int i = 0; i < 3; ++i) {
+        if (!me.send_to(worker.layer.me(), "comes home").ok()) std::abort();
+      }
+      _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    while (const auto delivery = worker.layer.try_receive_from_inbox()) take(worker, *delivery);
+    return name;
+  }
+
   Result<GroupSent> say(Member& me, std::string_view text) {
     Result<Claim> claim = me.write(text);
     if (!claim.ok()) return claim.error();
@@ -126,12 +147,22 @@ struct Stage {
     CHECK(me.layer.let_go(*message));
   }
 
+  // To the end, as when the workers see the death at once.
+  void recover_wholly(Recovery& helper, ProcessName dead) {
+    helper.on_death(dead);
+    for (Member* each : {&worker, &sleeper}) {
+      world.segment().process(each->layer.me().index)->seen_deaths = world.segment().header().deaths.load();
+    }
+    for (int turn = 0; turn < 3; ++turn) static_cast<void>(helper.advance());
+  }
+
   // In the child: every way through the layer, twice.
-  void whole_life(ProcessName name, ProcessName earlier, const ReplyAddress& about) {
+  void whole_life(ProcessName name, ProcessName earlier, ProcessName with_nothing_out, const ReplyAddress& about) {
     Member me(world, name);
     Recovery helper(me.layer);
     helper.on_death(earlier);
     static_cast<void>(helper.advance());
+    recover_wholly(helper, with_nothing_out);
     for (int round = 0; round < 2; ++round) {
       const uint32_t own = make_channels(me, round);
       me.layer.start_reading(channel);

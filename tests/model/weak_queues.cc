@@ -184,7 +184,7 @@ uint64_t recover(Process& p, uint32_t dead, void (*then)(Process&, BlockIndex)) 
     const uint64_t result = p.operation(kOther, 0, [&]() -> uint64_t {
       uint32_t from = 0;
       const shm::Swept swept = shm::sweep_block(envelope_at(block), block, name_of(dead),
-                                                name_of(p.index()), false, queues, from);
+                                                name_of(p.index()), queues, from);
       if (swept == shm::Swept::kTaken) p.touch(kPayload + block);
       return queues.pack() | uint64_t{swept == shm::Swept::kTaken} << 32;
     });

@@ -63,6 +63,30 @@ TEST_CASE("everything the dead had of its own is free again, and its row is give
   for (uint32_t i = 0; i < 256; ++i) REQUIRE(member.send_to(next, "x").ok() == (i < 16));
 }
 
+TEST_CASE("a row given out again has an arena as if never used, what came home to it included") {
+  RecoveryBench b;
+  const ProcessName dead = b.dies([&](Member& me) {
+    REQUIRE(me.send_to(b.master.layer.me(), "one that comes home").ok());
+    REQUIRE(me.send_to(b.master.layer.me(), std::string(kClassBytes[kClasses - 1] + 1, 'x')).ok());
+    static_cast<void>(me.layer.claim(10).value().put_aside());
+  });
+  REQUIRE(b.master.receive() == "one that comes home");
+  REQUIRE(b.master.receive());
+  REQUIRE(blocks_waiting_free(b.world.segment(), dead.index) == 3);
+
+  b.recovery.on_death(dead);
+  b.workers_see_deaths();
+  REQUIRE(b.settle().size() == 1);
+
+  CHECK(blocks_used(b.world.segment(), dead.index) == 0);
+  CHECK(blocks_waiting_free(b.world.segment(), dead.index) == 0);
+  b.check_sound();
+  const ProcessName next = b.world.join(Role::kConsumer, 2);
+  REQUIRE(next.index == dead.index);
+  Member member(b.world, next);
+  CHECK(member.layer.pool().try_claim(10) == b.world.segment().block_at(next.index, 0, 0));
+}
+
 TEST_CASE("what lay in the dead inbox comes back unread, in order, after the worker saw the death") {
   RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);
