@@ -2,20 +2,26 @@
 //
 // The bytes are a script: who connects, which packets and descriptors it sends, whole, cut or far too
 // many, who reads, who leaves. The master's side runs for real, on a small segment.
-// K1  It goes on whatever comes: no descriptor is leaked, nothing waits for anybody.
+// K1  It goes on whatever comes: no descriptor is leaked, none of others' closed, nothing waits for
+//     anybody.
 // K2  Who is attached went all the way, and no more of them than are allowed.
 // With libFuzzer this file is the target; with replay.cc it runs a corpus once.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,13 +52,40 @@ void require(bool holds, const char* promise) {
   std::abort();
 }
 
-size_t open_descriptors() {
+struct Descriptor {
+  int number;
+  dev_t device;
+  ino_t inode;
+  auto operator<=>(const Descriptor&) const = default;
+};
+
+std::set<Descriptor> open_descriptors() {
   DIR* folder = ::opendir("/proc/self/fd");
-  require(folder != nullptr, "counting descriptors");
-  size_t count = 0;
-  while (::readdir(folder) != nullptr) ++count;
+  require(folder != nullptr, "listing descriptors");
+  std::set<Descriptor> open;
+  while (const dirent* entry = ::readdir(folder)) {
+    const int number = std::atoi(entry->d_name);
+    struct stat file {};
+    if (entry->d_name[0] == '.' || number == ::dirfd(folder)) continue;
+    require(::fstat(number, &file) == 0, "listing descriptors");
+    open.insert({number, file.st_dev, file.st_ino});
+  }
   ::closedir(folder);
-  return count;
+  return open;
+}
+
+void require_same(const std::set<Descriptor>& before, const std::set<Descriptor>& after) {
+  for (const Descriptor& one : before) {
+    if (!after.contains(one)) std::fprintf(stderr, "closed: %d\n", one.number);
+  }
+  for (const Descriptor& one : after) {
+    if (before.contains(one)) continue;
+    char what[256] = {};
+    const std::string link = "/proc/self/fd/" + std::to_string(one.number);
+    static_cast<void>(::readlink(link.c_str(), what, sizeof what - 1));
+    std::fprintf(stderr, "left open: %d %s\n", one.number, what);
+  }
+  require(before == after, "K1");
 }
 
 struct Gateway final : Control::Events {
@@ -221,13 +254,16 @@ void play(Script& script, const std::string& path) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   static const Folder folder;
   static const std::string path = folder.name + "/control";
-  static const size_t before = [] {
+  [[maybe_unused]] static const bool warm = [] {
     Script nothing(nullptr, 0);  // what libraries keep open
     play(nothing, path);
-    return open_descriptors();
+    return true;
   }();
+  // Listed anew for each input: between two of them the fuzzer opens what it keeps, pipes to the
+  // symbolizer when it first names a function.
+  const std::set<Descriptor> before = open_descriptors();
   Script script(bytes, std::min<size_t>(size, 512));
   play(script, path);
-  require(open_descriptors() == before, "K1");
+  require_same(before, open_descriptors());
   return 0;
 }
