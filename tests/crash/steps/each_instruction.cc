@@ -5,6 +5,8 @@
 #include <malloc.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,6 +15,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "tests/crash/steps/one_step_calls.h"
 #include "tests/crash/steps/shared_image.h"
@@ -29,6 +32,31 @@ constexpr unsigned kAlarmSeconds = 120;  // for what takes milliseconds: nobody 
 [[gnu::noinline]] void reach_down_the_stack() {
   volatile char deep[256 * 1024];
   for (size_t at = 0; at < sizeof deep; at += 1024) deep[at] = 0;
+}
+
+// One processor for all of a scene's processes: they take turns, and a step costs no wake-up elsewhere. It
+// is one that no other program of these tests is on, while there are enough: a name of a socket, which is
+// bound once, says whose it is as long as we live.
+void stay_on_one_processor() {
+  static const int chosen = [] {
+    cpu_set_t ours;
+    if (sched_getaffinity(0, sizeof ours, &ours) != 0) return sched_getcpu();
+    for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+      if (!CPU_ISSET(processor, &ours)) continue;
+      sockaddr_un name{};
+      name.sun_family = AF_UNIX;
+      std::snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "sluice steps on processor %d", processor);
+      shm::Fd mark(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      if (bind(mark.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) continue;
+      static const shm::Fd kept = std::move(mark);
+      return processor;
+    }
+    return sched_getcpu();
+  }();
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(chosen, &here);
+  static_cast<void>(sched_setaffinity(0, sizeof here, &here));
 }
 
 class Trial {
@@ -78,7 +106,7 @@ class Trial {
       ++tried_.instructions;
       over = !victim_->step();
       if (victim_->broken()) {
-        note_failure("stepped", {}, "ends badly");
+        note_failure("stepped", "ends badly");
         break;
       }
     }
@@ -117,22 +145,22 @@ class Trial {
 
   // The living, from this moment on; then everything is as it was again.
   void let_live(const char* what, const std::function<void()>& go_on) {
-    const Place place = victim_->place();
     alarm(kAlarmSeconds);
     try {
       go_on();
     } catch (const Broken& broken) {
-      note_failure(what, place, broken.what);
+      note_failure(what, broken.what);
     }
     alarm(0);
     stage_.put_back(*start_);
     image_->put_back();
   }
 
-  void note_failure(const char* what, const Place& place, const std::string& why) {
+  void note_failure(const char* what, const std::string& why) {
     ++tried_.failures;
+    const std::string place = victim_->broken() ? "somewhere" : victim_->place();
     std::fprintf(stderr, "%s: %s before instruction %u, in %s: %s\n", scene_.name.c_str(), what, tried_.instructions,
-                 place.name().c_str(), why.c_str());
+                 place.c_str(), why.c_str());
   }
 
   const Scene& scene_;
@@ -151,11 +179,7 @@ Tried at_each_instruction(const Scene& scene) {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 8 << 20);
-  // One processor for all: they take turns, and a step costs no wake-up elsewhere.
-  cpu_set_t here;
-  CPU_ZERO(&here);
-  CPU_SET(sched_getcpu(), &here);
-  static_cast<void>(sched_setaffinity(0, sizeof here, &here));
+  stay_on_one_processor();
   stop_clock();
   return Trial(scene).run();
 }

@@ -1,10 +1,11 @@
 // tests/crash/steps/one_step_calls.cc -- large copies, each as one system call, which is one step; and a
 // clock that stands.
 //
-// The linker sends every memcpy, memmove and memset of the layer here (--wrap), and its clock. A message
+// The linker sends every memcpy, memmove and memset of the program here (--wrap), and its clock. A message
 // longer than a block takes a million bytes with it; what is written is in hand and nobody else's to
-// see, so all the instructions of such a copy are one to everybody. And the clock as it is read without
-// a system call begins again whenever a tick passes under its reader: stepped, it would never end.
+// see, so all the instructions of such a copy are one to everybody. Whoever is not stepped copies as ever:
+// the kernel's copy costs many times as much. And the clock as it is read without a system call begins
+// again whenever a tick passes under its reader: stepped, it would never end.
 #include "tests/crash/steps/one_step_calls.h"
 
 #include <sys/uio.h>
@@ -35,6 +36,10 @@ constexpr size_t kPieces = 1024;  // of one call: the kernel's bound
 
 alignas(64) constinit std::array<std::byte, 65536> zeros{};
 constinit timespec stopped_at{};  // CLOCK_MONOTONIC; 0 while it goes
+constinit std::atomic<bool> never{false};
+constinit const std::atomic<bool>* stepped = &never;
+
+bool is_bulk(size_t bytes) { return bytes >= kBulk && stepped->load(std::memory_order::relaxed); }
 
 // True when the kernel copied all of it.
 bool copied(void* to, const iovec* from, size_t pieces, size_t bytes) {
@@ -52,18 +57,18 @@ bool overlap(const void* a, const void* b, size_t bytes) {
 
 void* __wrap_memcpy(void* to, const void* from, size_t bytes) {
   const iovec piece{const_cast<void*>(from), bytes};
-  if (bytes >= kBulk && copied(to, &piece, 1, bytes)) return to;
+  if (is_bulk(bytes) && copied(to, &piece, 1, bytes)) return to;
   return __real_memcpy(to, from, bytes);
 }
 
 void* __wrap_memmove(void* to, const void* from, size_t bytes) {
   const iovec piece{const_cast<void*>(from), bytes};
-  if (bytes >= kBulk && !overlap(to, from, bytes) && copied(to, &piece, 1, bytes)) return to;
+  if (is_bulk(bytes) && !overlap(to, from, bytes) && copied(to, &piece, 1, bytes)) return to;
   return __real_memmove(to, from, bytes);
 }
 
 void* __wrap_memset(void* to, int value, size_t bytes) {
-  if (value != 0 || bytes < kBulk || bytes > zeros.size() * kPieces) return __real_memset(to, value, bytes);
+  if (value != 0 || !is_bulk(bytes) || bytes > zeros.size() * kPieces) return __real_memset(to, value, bytes);
   std::array<iovec, kPieces> pieces;
   size_t count = 0;
   for (size_t left = bytes; left > 0; ++count) {
@@ -80,6 +85,8 @@ int __wrap_clock_gettime(clockid_t clock, timespec* time) {
   return 0;
 }
 // NOLINTEND(bugprone-reserved-identifier)
+
+void sluice::tests::copy_in_one_step_while(const std::atomic<bool>& is_stepped) noexcept { stepped = &is_stepped; }
 
 void sluice::tests::stop_clock() noexcept {
   static_cast<void>(__real_clock_gettime(CLOCK_MONOTONIC, &stopped_at));

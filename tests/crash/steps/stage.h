@@ -49,6 +49,7 @@ class Stage {
   // A new one; `kept`: it must reach somebody, or come back, exactly once. Else at most once.
   std::string name_message(char kind, size_t bytes = 20, bool kept = true);
   [[nodiscard]] std::string bytes_of(const std::string& name) const;
+  [[nodiscard]] bool holds(const shm::Delivery& found, const std::string& name) const;  // those bytes
   void must_arrive(const std::string& name) { ledger_.fates.at(name).kept = true; }
   void withdrawn(const std::string& name) { ledger_.fates.at(name) = {20, false, 0, true}; }
   [[nodiscard]] bool arrived(const std::string& name) const { return ledger_.fates.at(name).arrived != 0; }
@@ -126,6 +127,7 @@ class Stage {
   [[nodiscard]] shm::OwnerQueue queue() const { return segment.channel_queue(channel); }
 
  private:
+  [[nodiscard]] size_t size_of(const std::string& name) const;
   void leave_another_dead();
   void note(const shm::Delivery& delivery);
   void note_in_order(const std::string& stream, const std::string& name);

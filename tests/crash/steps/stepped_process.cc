@@ -2,31 +2,37 @@
 #include "tests/crash/steps/stepped_process.h"
 
 #include <dlfcn.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 
+#include "tests/crash/steps/one_step_calls.h"
+
+// One instruction that enters the kernel: a process led here makes one call of the tracer's choice.
+extern "C" [[gnu::visibility("hidden")]] const char sluice_enter_kernel[];
+asm(".pushsection .text\n"
+    "sluice_enter_kernel: syscall\n"
+    "ud2\n"
+    ".popsection");
+
 namespace sluice::tests {
 namespace {
-
-constexpr int kCopyYourself = SIGUSR1;
-constexpr int kStopsOutOfHandler = 8;  // of system calls: the fork's end, the handler's return
 
 [[noreturn]] void fail(const char* what) {
   std::perror(what);
   std::abort();
 }
-
-// In the traced process, wherever it stands. Nothing of glibc's that locks: it may stand in malloc.
-void copy_yourself(int) { syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
 
 // Waits for a stop of that process; its wait status.
 int wait_for(pid_t pid) {
@@ -37,27 +43,19 @@ int wait_for(pid_t pid) {
 
 bool stopped_by(int status, int signal) { return WIFSTOPPED(status) && WSTOPSIG(status) == signal; }
 
-Place place_of(pid_t pid) {
-  __ptrace_syscall_info info{};
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) <= 0) {
-    fail("asking where a process stands");
-  }
-  return {info.instruction_pointer, info.stack_pointer};
+user_regs_struct registers_of(pid_t pid) {
+  user_regs_struct registers{};
+  if (ptrace(PTRACE_GETREGS, pid, nullptr, &registers) != 0) fail("asking where a process stands");
+  return registers;
+}
+
+void set_registers(pid_t pid, const user_regs_struct& registers) {
+  if (ptrace(PTRACE_SETREGS, pid, nullptr, &registers) != 0) fail("leading a process");
 }
 
 bool single_step(pid_t pid) {
   if (ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr) != 0) return false;
   return stopped_by(wait_for(pid), SIGTRAP);
-}
-
-// Out of the handler, which ends with a system call, to where the signal met it.
-void let_return_to(pid_t pid, const Place& place) {
-  for (int i = 0; i < kStopsOutOfHandler; ++i) {
-    if (place_of(pid) == place) return;
-    if (ptrace(PTRACE_SYSCALL, pid, nullptr, nullptr) != 0) break;
-    if (!stopped_by(wait_for(pid), SIGTRAP | 0x80)) break;  // PTRACE_O_TRACESYSGOOD
-  }
-  fail("a copy does not come back to its instruction");
 }
 
 void kill_surely(pid_t pid) noexcept {
@@ -70,24 +68,13 @@ void kill_surely(pid_t pid) noexcept {
 
 }  // namespace
 
-std::string Place::name() const {
-  Dl_info found{};
-  if (dladdr(reinterpret_cast<const void*>(instruction), &found) == 0) return "somewhere";
-  char text[400];
-  const uint64_t start = reinterpret_cast<uint64_t>(found.dli_saddr != nullptr ? found.dli_saddr : found.dli_fbase);
-  std::snprintf(text, sizeof text, "%s+0x%llx (file offset 0x%llx)",
-                found.dli_sname != nullptr ? found.dli_sname : found.dli_fname,
-                static_cast<unsigned long long>(instruction - start),
-                static_cast<unsigned long long>(instruction - reinterpret_cast<uint64_t>(found.dli_fbase)));
-  return text;
-}
-
 // ---- SteppedProcess -----------------------------------------------------------------------------
 
 // Written by the child, read by us while it is stopped.
 struct SteppedProcess::Phase {
   enum Value : uint32_t { kReady, kOperating, kOver };
   std::atomic<uint32_t> value;
+  std::atomic<bool> stepped;  // whoever runs now does so instruction by instruction
 };
 
 SteppedProcess::SteppedProcess(const std::function<void()>& ready, const std::function<void()>& operate,
@@ -100,11 +87,12 @@ SteppedProcess::SteppedProcess(const std::function<void()>& ready, const std::fu
   if (pid_ < 0) fail("fork");
   if (pid_ == 0) [&]() noexcept {
     // Its copies are its children, and nobody's: they leave no zombie.
-    if (signal(SIGCHLD, SIG_IGN) == SIG_ERR || signal(kCopyYourself, copy_yourself) == SIG_ERR ||
-        ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
+    if (signal(SIGCHLD, SIG_IGN) == SIG_ERR || ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
       fail("being traced");
     }
     ready();
+    copy_in_one_step_while(phase_->stepped);
+    phase_->stepped.store(true, relaxed);  // nobody else reads it before the stop
     ::kill(getpid(), SIGSTOP);
     phase_->value.store(Phase::kOperating, release);
     operate();
@@ -113,8 +101,7 @@ SteppedProcess::SteppedProcess(const std::function<void()>& ready, const std::fu
     for (;;) ::kill(getpid(), SIGSTOP);
   }();
   if (!stopped_by(wait_for(pid_), SIGSTOP)) fail("a process to be stepped does not get ready");
-  constexpr long kOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACESYSGOOD;
-  if (ptrace(PTRACE_SETOPTIONS, pid_, nullptr, kOptions) != 0) fail("tracing");
+  if (ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_EXITKILL) != 0) fail("tracing");
   while (phase_->value.load(acquire) == Phase::kReady) {
     if (!single_step(pid_)) fail("stepping");
   }
@@ -133,32 +120,47 @@ bool SteppedProcess::step() noexcept {
   return phase_->value.load(std::memory_order::acquire) == Phase::kOperating;
 }
 
-Place SteppedProcess::place() const noexcept { return place_of(pid_); }
+std::string SteppedProcess::place() const {
+  const uint64_t instruction = registers_of(pid_).rip;
+  Dl_info found{};
+  if (dladdr(reinterpret_cast<const void*>(instruction), &found) == 0) return "somewhere";
+  char text[400];
+  const uint64_t start = reinterpret_cast<uint64_t>(found.dli_saddr != nullptr ? found.dli_saddr : found.dli_fbase);
+  std::snprintf(text, sizeof text, "%s+0x%llx (file offset 0x%llx)",
+                found.dli_sname != nullptr ? found.dli_sname : found.dli_fname,
+                static_cast<unsigned long long>(instruction - start),
+                static_cast<unsigned long long>(instruction - reinterpret_cast<uint64_t>(found.dli_fbase)));
+  return text;
+}
 
 // ---- Copy ---------------------------------------------------------------------------------------
 
 SteppedProcess::Copy::Copy(const SteppedProcess& of) : of_(of) {
-  const Place here = of.place();
-  int status = 0;
-  do {  // after a stop at a system call it is told of the signal before it is given it
-    if (ptrace(PTRACE_CONT, of.pid_, nullptr, kCopyYourself) != 0) fail("copying a process");
-    status = wait_for(of.pid_);
-  } while (stopped_by(status, kCopyYourself));
-  if (status >> 8 != (SIGTRAP | PTRACE_EVENT_FORK << 8)) fail("a process does not copy itself");
-  unsigned long copy = 0;
-  if (ptrace(PTRACE_GETEVENTMSG, of.pid_, nullptr, &copy) != 0) fail("the copy's pid");
+  const user_regs_struct here = registers_of(of.pid_);
+  user_regs_struct aside = here;
+  aside.rip = reinterpret_cast<uint64_t>(sluice_enter_kernel);
+  aside.orig_rax = ~0ull;  // no call that is to be begun again
+  aside.rax = SYS_clone;
+  aside.rdi = CLONE_PTRACE | SIGCHLD;  // the copy is traced as the process is
+  aside.rsi = aside.rdx = aside.r10 = aside.r8 = 0;
+  set_registers(of.pid_, aside);
+  if (!single_step(of.pid_)) fail("a process does not copy itself");
+  const auto copy = static_cast<int64_t>(registers_of(of.pid_).rax);
+  set_registers(of.pid_, here);
+  if (copy <= 0) fail("a process cannot copy itself");
   pid_ = static_cast<pid_t>(copy);
   if (!stopped_by(wait_for(pid_), SIGSTOP)) fail("a copy does not stop");
-  let_return_to(of.pid_, here);
-  let_return_to(pid_, here);
+  set_registers(pid_, here);
 }
 
 SteppedProcess::Copy::~Copy() { kill_surely(pid_); }
 
 bool SteppedProcess::Copy::finish() const noexcept {
-  // It stops itself when it is done.
+  // It stops itself when it is done. What is the process's is so again before that goes on.
+  of_.phase_->stepped.store(false, std::memory_order::relaxed);
   const bool done = ptrace(PTRACE_CONT, pid_, nullptr, nullptr) == 0 && stopped_by(wait_for(pid_), SIGSTOP);
-  of_.phase_->value.store(Phase::kOperating, std::memory_order::relaxed);  // of the process, who goes on
+  of_.phase_->stepped.store(true, std::memory_order::relaxed);
+  of_.phase_->value.store(Phase::kOperating, std::memory_order::relaxed);
   return done;
 }
 

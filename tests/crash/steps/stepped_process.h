@@ -1,29 +1,19 @@
 // tests/crash/steps/stepped_process.h -- a process run one machine instruction at a time.
 //
 // It is a child under ptrace. A system call is one instruction: the kernel finishes it before the step
-// is over. Between two steps it can be copied, by a fork it makes of itself in a signal handler, so
-// that the copy stands at the same instruction with the same registers, stack and heap: to be killed
-// there, or to stand there and go on later.
+// is over. Between two steps it can be copied, by a fork it is led aside to make of itself, so that the
+// copy stands at the same instruction with the same registers, stack and heap: to be killed there, or to
+// stand there and go on later. The registers are those of x86-64.
 //
 // Killed means SIGKILL, and the wait that says the process is gone.
 #pragma once
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <functional>
 #include <string>
 
 namespace sluice::tests {
-
-// Where a process stands.
-struct Place {
-  uint64_t instruction = 0;
-  uint64_t stack = 0;
-  friend bool operator==(const Place&, const Place&) = default;
-  // The function it is in and how far, for a person.
-  [[nodiscard]] std::string name() const;
-};
 
 class SteppedProcess {
  public:
@@ -35,7 +25,8 @@ class SteppedProcess {
   SteppedProcess& operator=(const SteppedProcess&) = delete;
   ~SteppedProcess();
 
-  [[nodiscard]] Place place() const noexcept;
+  // The function it stands in and how far, for a person.
+  [[nodiscard]] std::string place() const;
   // One instruction on. False: the operation is over, or the process ended badly (then broken()).
   [[nodiscard]] bool step() noexcept;
   [[nodiscard]] bool broken() const noexcept { return broken_; }
