@@ -157,9 +157,10 @@ inline constexpr size_t kGroupsPerConnection = 256;
 
 // One message, its fragments together. Beyond: close with 1009.
 inline constexpr size_t kWebSocketMessageBytes = 1 * kMiB;
-// Fragments of one message; they are put together as they come and cost nothing after that. Beyond:
-// close with 1009.
-inline constexpr uint32_t kWebSocketFragments = 65536;
+// Fragments of one message; they are put together as they come and cost nothing after that. The
+// most seen is 65537: 4 MiB in pieces of 64 bytes, then an empty one (case 9.3.1 of the
+// Autobahn|Testsuite). Beyond: close with 1009.
+inline constexpr uint32_t kWebSocketFragments = 128 * 1024;
 // A message shorter than this is sent as it is: deflated alone it would hardly be shorter.
 inline constexpr size_t kDeflateLeastBytes = 256;
 // Frame readers, with their message buffers, that a worker keeps for the next unfinished message;

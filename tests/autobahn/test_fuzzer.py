@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autobahn.case import Case
+from autobahn.case import Case, fragments
 from autobahn.cases import CASES
 from autobahn.fuzzer import Talk, judge, judge_close, refused
 from support.http_client import Client
@@ -103,6 +103,11 @@ def test_a_server_that_breaks_the_protocol_is_noticed(stream, wrong):
 
     assert wrong in talk.wrong and bool(talk.wrong) == bool(wrong)
     assert wrong or (talk.received, talk.close, talk.ended) == ([(TEXT, b"ab")], b"\x03\xe8", True)
+
+
+@pytest.mark.parametrize("size,lengths", [(1, [1, 1, 1, 1, 0]), (2, [2, 2, 0]), (3, [3, 1]), (4, [4]), (5, [4])])
+def test_whole_pieces_have_an_empty_one_behind_them_as_those_of_the_suite(size, lengths):
+    assert [one[1] & 127 for one in fragments(TEXT, b"abcd", size)] == lengths
 
 
 OFFER = "permessage-deflate; server_max_window_bits=9; client_max_window_bits"

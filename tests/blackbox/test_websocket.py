@@ -198,7 +198,7 @@ FAULTS = {
     "fragments too long together": (frame(BINARY, LONG[: 1 << 19], fin=False)
                                     + frame(CONTINUATION, LONG[: (1 << 19) + 1]), 1009),
     "more fragments than a message may have": (frame(TEXT, b"a", fin=False)
-                                               + frame(CONTINUATION, b"a", fin=False) * 65536, 1009),
+                                               + frame(CONTINUATION, b"a", fin=False) * (128 << 10), 1009),
 }
 
 
