@@ -66,6 +66,14 @@ std::optional<ProcessName> SharedMemory::reserve(shm::Role role, uint32_t number
   }
 }
 
+uint32_t SharedMemory::free_worker_rows() noexcept {
+  uint32_t free = 0;
+  for (uint32_t row = shm::kMasterRow + 1; segment_.is_worker(row); ++row) {
+    if (layer_->processes().state(static_cast<shm::ProcessIndex>(row)) == shm::ProcessState::kFree) ++free;
+  }
+  return free;
+}
+
 int SharedMemory::arena(ProcessName name) const noexcept {
   const auto found = arenas_by_row_.find(name.index);
   if (found == arenas_by_row_.end() || found->second.incarnation != name.incarnation) return -1;

@@ -32,6 +32,8 @@ class SharedMemory final : public shm::ArenaSource {
   // A row with a fresh arena and its doorbell; nothing when all rows are taken or the system has no
   // memory or descriptors left (logged).
   [[nodiscard]] std::optional<shm::ProcessName> reserve(shm::Role role, uint32_t number) noexcept;
+  // How many more rows there are for workers.
+  [[nodiscard]] uint32_t free_worker_rows() noexcept;
   // The memfd of an arena reserved and not yet given back; -1 for any other.
   [[nodiscard]] int arena(shm::ProcessName name) const noexcept;
   [[nodiscard]] uint64_t arena_bytes(shm::ProcessName name) const noexcept {

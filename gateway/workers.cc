@@ -65,7 +65,8 @@ Workers::Workers(uv_loop_t& loop, SharedMemory& memory, const Listeners& listene
       access_log_(access_log),
       options_(options),
       events_(events),
-      roll_retry_(loop, [this] { roll_on(); }) {
+      roll_retry_(loop, [this] { roll_on(); }),
+      roll_deadline_(loop, [this] { on_roll_late(); }) {
   for (uint32_t number = 0; number < options.workers; ++number) {
     Post& post = *posts_.emplace_back(std::make_unique<Post>());
     post.number = number;
@@ -280,6 +281,7 @@ void Workers::on_ready(Process& process) noexcept {
   for (const auto& other : posts_) cover(*other);  // posts nobody could be found for until now
   if (rolling_ && posts_[*rolling_].get() == &post) {
     ++*rolling_;
+    stop_roll_timers();
     roll_on();
   }
   const bool all = std::all_of(posts_.begin(), posts_.end(),
@@ -292,6 +294,7 @@ void Workers::on_death(Process& process) noexcept {
   ::waitpid(process.pid, &status, WNOHANG);
   const milliseconds lived(shm::now_ms() - process.started_ms);
   const bool asked = process.leaving;
+  const bool was_ready = process.ready;
   log_event(asked ? LogLevel::kInfo : LogLevel::kError, asked ? "worker_left" : "worker_died",
             {{"worker", process.post->number},
              {"pid", process.pid},
@@ -313,8 +316,9 @@ void Workers::on_death(Process& process) noexcept {
     return;
   }
   if (!was_ready_ && ++early_deaths_ >= limits::kStartDeaths) return events_.on_workers_failed();
-  if (was_next) end_roll("rolling_restart_stopped");
-  if (!was_current && !was_next && rolling_ && posts_[*rolling_].get() == &post) roll_on();  // W5
+  const bool rolls_on_it = rolling_ && posts_[*rolling_].get() == &post;
+  if (was_next || (was_current && !was_ready && rolls_on_it)) end_roll("the new worker died");
+  if (!was_current && !was_next && rolls_on_it) roll_on();  // W5
   if (was_current && post.next == nullptr) post.restart->start(post.back_off.delay_after(lived));
   if (was_next && post.current == nullptr) post.restart->start(post.back_off.delay_after(lived));
   cover(post);
@@ -324,15 +328,16 @@ void Workers::tell_leave(Process& process, AttachWord word) noexcept {
   process.leaving = true;
   stops_accepting(process);
   send(process, word);
-  const milliseconds most = word == AttachWord::kQuit
-                                ? limits::kLeaveGrace
-                                : options_.worker.drain_timeout + limits::kLeaveGrace;
-  process.deadline->start(most);
+  process.deadline->start(word == AttachWord::kQuit ? limits::kLeaveGrace : time_to_leave());
+}
+
+milliseconds Workers::time_to_leave() const noexcept {
+  return options_.worker.drain_timeout + limits::kLeaveGrace;
 }
 
 void Workers::drain(AttachWord how) noexcept {
   leaving_ = true;
-  roll_retry_.stop();
+  stop_roll_timers();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) {
     if (!process->leaving) {
@@ -346,7 +351,7 @@ void Workers::drain(AttachWord how) noexcept {
 
 void Workers::quit() noexcept {
   leaving_ = true;
-  roll_retry_.stop();
+  stop_roll_timers();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) tell_leave(*process, AttachWord::kQuit);
   if (processes_.empty()) events_.on_workers_gone();
@@ -360,34 +365,59 @@ void Workers::roll() noexcept {
   roll_on();
 }
 
-// Goes on by itself when its post's worker is ready, its old one gone, or a row free: whoever finds it
-// waiting for something else comes back later.
+// Goes on by itself when its post's worker is ready, its old one gone, or rows free: whoever finds it
+// waiting for something else comes back later. Each of these has a deadline: a worker's to be ready or to
+// have left, and ours for rows.
 void Workers::roll_on() noexcept {
-  if (*rolling_ == posts_.size()) return end_roll("rolling_restart_done");
+  if (*rolling_ == posts_.size()) return end_roll(nullptr);
   Post& post = *posts_[*rolling_];
   if (post.next != nullptr) return;
-  if (post.current == nullptr) return post.restart->start(milliseconds(0));  // its ready goes on
-  if (!post.current->ready) return;                                          // new already; same
+  if (post.current == nullptr) {  // its ready goes on
+    wait_for_row();
+    return post.restart->start(milliseconds(0));
+  }
+  if (!post.current->ready) return;  // new already; same
   if (std::ranges::any_of(processes_, [&](const auto& process) {
         return process->post == &post && process->leaving;
       })) {
     return;  // W5
   }
-  const std::optional<ProcessName> name = memory_.reserve(shm::Role::kWorker, post.number);
-  if (!name) return roll_retry_.start(limits::kRollRetry);
+  std::optional<ProcessName> name;
+  if (memory_.free_worker_rows() > 1) {  // W6
+    name = memory_.reserve(shm::Role::kWorker, post.number);
+  }
+  if (!name) {
+    wait_for_row();
+    return roll_retry_.start(limits::kRollRetry);
+  }
+  stop_roll_timers();
   post.next = fork_worker(post, *name);
-  if (post.next == nullptr) end_roll("rolling_restart_stopped");
+  if (post.next == nullptr) end_roll("not started");
 }
 
-void Workers::end_roll(const char* event) noexcept {
-  const bool done = *rolling_ == posts_.size();
-  if (done) {
-    log_event(LogLevel::kInfo, event);
+void Workers::wait_for_row() noexcept {
+  if (!roll_deadline_.running()) roll_deadline_.start(time_to_leave());
+}
+
+void Workers::on_roll_late() noexcept {
+  const Post& post = *posts_[*rolling_];
+  if (post.current == nullptr || post.current->ready) end_roll("no free row");  // else one is starting
+}
+
+void Workers::stop_roll_timers() noexcept {
+  roll_retry_.stop();
+  roll_deadline_.stop();
+}
+
+void Workers::end_roll(const char* why_stopped) noexcept {
+  if (why_stopped == nullptr) {
+    log_event(LogLevel::kInfo, "rolling_restart_done");
   } else {
-    log_event(LogLevel::kError, event, {{"worker", *rolling_}});
+    log_event(LogLevel::kError, "rolling_restart_stopped",
+              {{"worker", *rolling_}, {"why", why_stopped}});
   }
   rolling_.reset();
-  roll_retry_.stop();
+  stop_roll_timers();
   if (std::exchange(roll_again_, false)) roll();
 }
 

@@ -6,12 +6,15 @@
 // W3  A worker is dead when its pidfd says so, never by its socket's hang-up.
 // W4  Nothing here waits for a worker: what its socket does not take is kept and sent later.
 // W5  A rolling restart gives a post its next process once the one before is gone: two at most have a row
-//     at a time. Rows of the dead are free only when consumers have let go of their blocks; where none is
-//     free it waits.
+//     at a time.
+// W6  Rows of the dead are free only when consumers have let go of their blocks. A rolling restart leaves
+//     the last free one to a worker that dies meanwhile: it begins a replacement where two are free. It waits
+//     for them as long as a worker may take to leave, and stops then; the workers there are stay.
 #pragma once
 
 #include <uv.h>
 
+#include <chrono>
 #include <deque>
 #include <list>
 #include <memory>
@@ -50,8 +53,10 @@ class Workers {
 
   void start() noexcept;
   // A new process in each post, one after the other; each old one drains once its successor
-  // accepts (W5). While it is under way: once more afterwards, however often it is asked for.
+  // accepts (W5, W6). While it is under way: once more afterwards, however often it is asked for.
+  // It ends by itself: a new worker that dies, or no row in time, stops it.
   void roll() noexcept;
+  [[nodiscard]] bool rolling() const noexcept { return rolling_.has_value(); }
   // No new process from now on; on_workers_gone() follows. `how` is kDrain or kGiveUp.
   void drain(shm::AttachWord how) noexcept;
   void quit() noexcept;
@@ -90,7 +95,11 @@ class Workers {
   void uncover(Post& post) noexcept;
   void stops_accepting(Process& process) noexcept;  // others cover what it covered
   void roll_on() noexcept;
-  void end_roll(const char* event) noexcept;
+  void wait_for_row() noexcept;
+  void on_roll_late() noexcept;
+  void stop_roll_timers() noexcept;
+  void end_roll(const char* why_stopped) noexcept;  // nullptr: it was not
+  [[nodiscard]] std::chrono::milliseconds time_to_leave() const noexcept;  // for a worker told to drain
   [[nodiscard]] static bool serves(const Process* process) noexcept;
 
   uv_loop_t& loop_;
@@ -103,7 +112,8 @@ class Workers {
   std::list<std::unique_ptr<Process>> processes_;
   std::optional<size_t> rolling_;  // post being replaced
   bool roll_again_ = false;        // once that is done
-  Timer roll_retry_;               // no row is free for it
+  Timer roll_retry_;               // too few rows are free for it
+  Timer roll_deadline_;            // until when they have to be
   bool was_ready_ = false;
   bool leaving_ = false;
   int early_deaths_ = 0;

@@ -40,6 +40,7 @@ struct Bench : Workers::Events {
   void on_workers_ready() noexcept override { ++ready; }
   void on_worker_dead(ProcessName worker) noexcept override {
     dead.push_back(worker);
+    if (rows_stay_busy) return;  // as they do while a consumer holds what lies in its arena
     memory.recovery().on_death(worker);
     static_cast<void>(memory.advance());
   }
@@ -53,6 +54,22 @@ struct Bench : Workers::Events {
     REQUIRE(loop.until([&] { return ready == 1; }));
   }
 
+  // Takes worker rows until so many are left; gives what it took.
+  std::vector<ProcessName> leave_free(uint32_t rows) {
+    std::vector<ProcessName> taken;
+    while (const auto name = memory.reserve(shm::Role::kWorker, 0)) taken.push_back(*name);
+    REQUIRE(taken.size() >= rows);
+    for (; rows > 0; --rows) {
+      give_back(taken.back());
+      taken.pop_back();
+    }
+    return taken;
+  }
+  void give_back(ProcessName name) {
+    memory.processes().set_dead(name);
+    memory.processes().set_free(name);
+  }
+
   FakeWorkers fake;  // forgets what an earlier test's workers did
   tests::TestLoop loop;
   Options options;
@@ -64,6 +81,7 @@ struct Bench : Workers::Events {
   bool gone = false;
   bool failed = false;
   std::vector<ProcessName> dead;
+  bool rows_stay_busy = false;
 };
 
 TEST_CASE("every worker is live, has its own sockets, and the gateway is ready once") {
@@ -187,20 +205,87 @@ TEST_CASE("a post is not given a third process while its first is leaving") {
   CHECK(!bench.dead.empty());  // the first, killed when its time was over
 }
 
-TEST_CASE("a rolling restart waits for a free row") {
+TEST_CASE("a rolling restart waits until a second row is free, and goes on then") {
   Bench bench(1);
   bench.start();
-  std::vector<ProcessName> taken;
-  while (const auto name = bench.memory.reserve(shm::Role::kWorker, 0)) taken.push_back(*name);
-  REQUIRE(!taken.empty());
+  const std::vector<ProcessName> taken = bench.leave_free(0);
+  REQUIRE(taken.size() >= 2);
 
   bench.workers->roll();
   CHECK(bench.fake.starts(0) == 1);
-  bench.memory.processes().set_dead(taken.back());
-  bench.memory.processes().set_free(taken.back());
+  bench.give_back(taken[0]);
+  bench.give_back(taken[1]);
 
   CHECK(bench.loop.until([&] { return bench.fake.starts(0) == 2; }));
   CHECK(bench.loop.until([&] { return bench.dead.size() == 1; }));
+}
+
+TEST_CASE("a rolling restart leaves a row for a worker that dies meanwhile") {
+  Bench bench(2);
+  bench.start();
+  bench.rows_stay_busy = true;
+  const std::vector<ProcessName> taken = bench.leave_free(1);
+  bench.fake.hold_starts(true);  // what a roll starts is still starting when the other worker dies
+  bench.workers->roll();
+  const pid_t killed = bench.fake.pid(1);
+
+  ::kill(killed, SIGKILL);
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 1; }));
+  bench.fake.hold_starts(false);
+
+  CHECK(bench.loop.until([&] { return bench.fake.starts(1) == 2; }));
+  CHECK(bench.fake.pid(1) != killed);
+  CHECK(bench.fake.starts(0) == 1);
+}
+
+TEST_CASE("a rolling restart that finds no rows for a worker's time to leave stops, and all stay") {
+  Bench bench(2);
+  bench.start();
+  const std::vector<ProcessName> taken = bench.leave_free(1);
+  const pid_t first = bench.fake.pid(0);
+
+  bench.workers->roll();
+  REQUIRE(bench.workers->rolling());
+
+  CHECK(bench.loop.until([&] { return !bench.workers->rolling(); }));
+  CHECK(bench.fake.pid(0) == first);
+  CHECK(bench.dead.empty());
+  for (const ProcessName& name : taken) bench.give_back(name);
+  bench.workers->roll();
+  CHECK(bench.loop.until([&] { return bench.dead.size() == 2; }));
+  CHECK(bench.loop.until([&] { return !bench.workers->rolling(); }));
+}
+
+TEST_CASE("a rolling restart does not wait without end for a worker that no row is free for") {
+  Bench bench(1);
+  bench.start();
+  bench.rows_stay_busy = true;
+  const std::vector<ProcessName> taken = bench.leave_free(0);
+  ::kill(bench.fake.pid(0), SIGKILL);
+  REQUIRE(bench.loop.until([&] { return bench.dead.size() == 1; }));
+
+  bench.workers->roll();
+  REQUIRE(bench.workers->rolling());
+
+  CHECK(bench.loop.until([&] { return !bench.workers->rolling(); }));
+  CHECK(bench.fake.starts(0) == 1);
+  bench.give_back(taken[0]);  // the post is filled all the same
+  CHECK(bench.loop.until([&] { return bench.fake.starts(0) == 2; }));
+}
+
+TEST_CASE("a rolling restart ends when the worker it waits for dies as soon as it starts") {
+  Bench bench(1);
+  bench.start();
+  bench.fake.die_at_start(true);
+  ::kill(bench.fake.pid(0), SIGKILL);
+  REQUIRE(bench.loop.until([&] { return bench.dead.size() == 2; }));  // its follower too
+
+  bench.workers->roll();
+  REQUIRE(bench.workers->rolling());
+
+  CHECK(bench.loop.until([&] { return !bench.workers->rolling(); }));
+  bench.fake.die_at_start(false);
+  CHECK(bench.loop.until([&] { return bench.fake.starts(0) == 2; }));
 }
 
 TEST_CASE("draining during a rolling restart ends it, and everybody") {
