@@ -232,6 +232,21 @@ void group_members(Driver& driver, const MessageView& command, Encoder& to) {
   to.end_list();
 }
 
+// connections: wait: milliseconds. Gives a list of maps.
+void connections(Driver& driver, const MessageView& command, Encoder& to) {
+  const Result<std::vector<LivingConnection>> living =
+      driver.consumer->connections(milliseconds_in(command, "wait"));
+  if (!living.ok()) {
+    answer(to, living.error());
+    return;
+  }
+  to.key("ok").boolean(true).key("value").begin_list();
+  for (const LivingConnection& each : *living) {
+    to.begin_map().key("reply_channel").text(each.reply_channel).key("path").text(each.path).end_map();
+  }
+  to.end_list();
+}
+
 struct Command {
   std::string_view name;
   void (*run)(Driver& driver, const MessageView& command, Encoder& to);
@@ -244,6 +259,7 @@ constexpr Command kCommands[] = {
     {"flush", flush},             {"statistics", statistics},
     {"group_add", group_add},     {"group_discard", group_discard},
     {"group_send", group_send},   {"group_members", group_members},
+    {"connections", connections},
 };
 
 // ---- frames: a length of four bytes, the highest first, and so many bytes of MessagePack ----------

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from support.waiting import SLOWNESS, DeadlinePassed, wait_until
 
 PATIENCE = 10 * SLOWNESS  # seconds to wait for what must come
-LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+) ?(?P<rest>.*?)(?: -> (?P<expected>.*))?$")
+LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+)(?P<rest>.*?)(?: -> (?P<expected>.*))?$")
 
 
 @dataclass
@@ -39,9 +39,10 @@ class Running:
     """A case as it runs: its processes, and the names its steps gave to what came of them."""
 
     start: callable                                # makes a driver
+    clients: object                                # clients.Clients
     drivers: dict = field(default_factory=dict)
     names: dict = field(default_factory=dict)
-    begun: dict = field(default_factory=dict)      # what a process was told to do and has not ended
+    begun: dict = field(default_factory=dict)      # of a process, where what it was told to list begins
 
     def driver(self, who):
         """The process of that letter, started when it is first asked for."""
@@ -60,7 +61,8 @@ class Running:
         return re.sub(r"\$(\w+)", lambda match: self.names[match[1]], text)
 
     def close(self):
-        """Ends every process of the case."""
+        """Ends every client and every process of the case."""
+        self.clients.close()
         for driver in self.drivers.values():
             driver.close()
 
@@ -73,12 +75,16 @@ def check(answer, expected, running):
         assert answer == {"error": expected.removeprefix("error ")}, shortened(answer)
     elif expected == "nothing":
         assert answer == {"error": "timed out"}, shortened(answer)
-    elif expected.startswith("$"):
+    elif re.fullmatch(r"\$\w+", expected):
         assert answer.get("ok"), answer
         running.names[expected[1:]] = answer["value"]
     else:
-        channel, _, message = expected.partition(" ")
+        more = expected.endswith(" and more")
+        channel, _, message = expected.removesuffix(" and more").partition(" ")
         wanted = {"ok": True, "channel": running.channel(channel), "fields": running.value(message)}
+        if more and "fields" in answer:
+            fields = answer["fields"]
+            answer = {**answer, "fields": {key: fields[key] for key in wanted["fields"] if key in fields}}
         assert typed(answer) == typed(wanted), f"{shortened(answer)} instead of {shortened(wanted)}"
 
 
@@ -199,6 +205,14 @@ def soon(running, who, rest, _expected):
     assert wanted in got, got
 
 
+def takes(running, who, rest, _expected):
+    """takes N CHANNEL: the next N received are of that channel, whatever they say"""
+    number, channel = rest.split(" ")
+    for _ in range(int(number)):
+        answer = running.driver(who).receive(PATIENCE)
+        assert answer.get("channel") == running.channel(channel), shortened(answer)
+
+
 def flush(running, who, rest, expected):
     """flush [CHANNEL] [-> N]"""
     keys = {"channel": running.channel(rest)} if rest else {}
@@ -255,14 +269,43 @@ def group_members(running, who, rest, expected):
         assert sorted(answer["value"]) == running.value(expected), answer
 
 
+def connections(running, who, rest, expected):
+    """connections PREFIX [within S] -> [PATH, …]: of those whose path begins so"""
+    prefix, within = after(rest, "within", PATIENCE)
+    check_paths(running.driver(who).ask("connections", wait=int(within * 1000)), prefix, expected, running)
+
+
+def check_paths(answer, prefix, expected, running):
+    """Whether the connections listed are those of the paths expected, each once."""
+    if expected is None or expected.startswith("error "):
+        check(answer, expected, running)
+        return
+    assert answer.get("ok"), answer
+    names = [each["reply_channel"] for each in answer["value"]]
+    assert len(set(names)) == len(names), f"listed twice: {shortened(answer)}"
+    paths = sorted(each["path"] for each in answer["value"] if each["path"].startswith(prefix))
+    assert paths == running.value(expected), shortened(answer)
+
+
+def listed(running, who, rest, expected):
+    """listed PATH -> $name: the reply channel of the one connection with that path"""
+    answer = running.driver(who).ask("connections", wait=int(PATIENCE * 1000))
+    assert answer.get("ok"), answer
+    (name,) = [each["reply_channel"] for each in answer["value"] if each["path"] == rest]
+    running.names[expected.removeprefix("$")] = name
+
+
 def begin(running, who, rest, _expected):
-    """begin receive | begin send CHANNEL MESSAGE within S"""
+    """begin receive | begin send CHANNEL MESSAGE within S | begin connections PREFIX within S"""
     verb, _, rest = rest.partition(" ")
     rest, within = after(rest, "within", PATIENCE)
     if verb == "send":
         channel, _, message = rest.partition(" ")
         running.driver(who).begin("send", channel=running.channel(channel), fields=running.value(message),
                                   wait=int(within * 1000), change=False)
+    elif verb == "connections":
+        running.begun[who] = rest
+        running.driver(who).begin("connections", wait=int(within * 1000))
     else:
         assert verb == "receive"
         running.driver(who).begin("receive", wait=int(within * 1000), keep=False)
@@ -275,7 +318,10 @@ def asleep(running, who, _rest, _expected):
 
 def end(running, who, _rest, expected):
     """end -> what came of what was begun"""
-    check(running.driver(who).end(), expected, running)
+    if who in running.begun:
+        check_paths(running.driver(who).end(), running.begun.pop(who), expected, running)
+    else:
+        check(running.driver(who).end(), expected, running)
 
 
 def killed(running, who, _rest, _expected):
@@ -284,10 +330,53 @@ def killed(running, who, _rest, _expected):
     del running.drivers[who]
 
 
+# ---- the steps of a client
+
+def opens(running, who, rest, _expected):
+    """opens PATH [beside CLIENT] [times N]"""
+    rest, times = after(rest, "times", 1)
+    path, _, other = rest.partition(" beside ")
+    for _ in range(int(times)):
+        running.clients.open(who, path, other)
+
+
+def closes(running, who, _rest, _expected):
+    """closes: in order, and is told so"""
+    running.clients.last(who).send_close()
+    running.clients.last(who).read_close()
+
+
+def says(running, who, rest, _expected):
+    """says TEXT"""
+    running.clients.last(who).send_text(rest)
+
+
+def hears(running, who, rest, _expected):
+    """hears TEXT"""
+    heard = running.clients.last(who).read_message()
+    assert heard == rest, heard
+
+
+def worker_stopped(running, who, _rest, _expected):
+    """worker_stopped: frozen by a signal, until worker_goes_on"""
+    running.clients.stop_worker(who)
+
+
+def worker_goes_on(running, who, _rest, _expected):
+    """worker_goes_on"""
+    running.clients.continue_worker(who)
+
+
+def worker_killed(running, who, _rest, _expected):
+    """worker_killed"""
+    running.clients.kill_worker(who)
+
+
 STEPS = {step.__name__: step for step in
-         (read, stop_reading, send, receive, keep, kept, drain, soon, limit, new_channel, differs, ends, flush,
+         (read, stop_reading, send, receive, keep, kept, drain, soon, takes, limit, new_channel, differs, ends, flush,
           counted, group_add, group_discard, group_send,
-          group_members, begin, asleep, end, killed)}
+          group_members, connections, listed, begin, asleep, end, killed,
+          opens, closes, says, hears, worker_stopped, worker_goes_on, worker_killed)}
 
 
 def run(case, running):
@@ -297,6 +386,6 @@ def run(case, running):
         match = LINE.fullmatch(line)
         assert match and match["verb"] in STEPS, f"no step: {line}"
         try:
-            STEPS[match["verb"]](running, match["who"], match["rest"], match["expected"])
+            STEPS[match["verb"]](running, match["who"], match["rest"].strip(), match["expected"])
         except AssertionError as error:
             raise AssertionError(f"at `{line}`: {error}") from None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.clients import Clients
 from conformance.driver_process import Driver
 from conformance.steps import Running, cases_in, run
 from support.gateway import BUILD, Gateway
@@ -19,14 +20,14 @@ def running_gateway():
     """One for all cases; at the end nothing of it may be left."""
     options = ["--channel", "given.three capacity=3", "--channel", "given.* expiry=0.2",
                "--channel", "given.three capacity=9"]
-    with Gateway(*options, workers=1, demo=0) as gateway:
+    with Gateway(*options, workers=2, demo=0) as gateway:
         yield gateway
 
 
 @pytest.mark.parametrize("language", DRIVERS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)
 def test_case(gateway, language, case):
-    running = Running(lambda: Driver(DRIVERS[language], gateway.control))
+    running = Running(lambda: Driver(DRIVERS[language], gateway.control), Clients(gateway))
     try:
         run(case, running)
     finally:
