@@ -148,6 +148,10 @@ void Recovery::on_death(ProcessName dead) {
   death.name = dead;
   death.number = segment.header().deaths.fetch_add(1, acq_rel) + 1;  // pairs with seen_deaths
   ++totals_.deaths;
+  for (uint32_t row = 2; segment.is_worker(row); ++row) {  // they see it while we walk
+    const auto worker = static_cast<ProcessIndex>(row);
+    if (layer_.processes().living(worker)) static_cast<void>(layer_.doorbell().ring(worker));
+  }
   layer_.channels().recover(dead.index);
   layer_.groups().recover(dead.index);
   const uint64_t bit = uint64_t{1} << (dead.index % 64);
@@ -223,6 +227,7 @@ void Recovery::sweep(Death& death) {
         }
       }
     }
+    layer_.ring();  // who was handed back something of that arena begins with it
   }
 }
 
@@ -296,6 +301,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
   for (uint32_t row = 2; row < 2 + segment.geometry().worker_processes; ++row) {
     saw[row] = segment.process(row)->seen_deaths.load(acquire) >= death.number;
   }
+  kept_.resize(segment.block_count());
   OwnerQueue inbox = segment.inbox(death.name.index);
   BlockIndex block = kNoBlock;
   bool withdrawn = false;
@@ -305,7 +311,8 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
     const bool back = !withdrawn && segment.place_of(block, place) &&
                       place.arena != death.name.index && segment.is_worker(place.arena);
     if (back) {
-      if (death.kept.insert(block).second) death.unread.push_back(block);
+      if (!kept_[block]) death.unread.push_back(block);
+      kept_[block] = true;
     } else if (!withdrawn && layer_.arenas().is_own(block)) {  // its sender is running this
       if (layer_.pool().came_back(block)) unread_of_ours_.push_back(block);
     } else {
@@ -332,7 +339,7 @@ bool Recovery::settle_inbox(Death& death, std::vector<bool>& blocked) {
       BlockPlace place;
       if (!room || !segment.place_of(b, place) || place.arena != worker) return false;
       room = hand_back(b, Returned::kUnread);
-      if (room) death.kept.erase(b);
+      if (room) kept_[b] = false;
       return room;
     });
     if (!room) {

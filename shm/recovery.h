@@ -18,7 +18,6 @@
 //     goes nowhere but to `free`, and what came home is taken from its free queues at the end.
 #pragma once
 
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -70,7 +69,6 @@ class Recovery {
     ProcessName name;
     uint64_t number = 0;             // Header::deaths when it was counted
     std::vector<BlockIndex> unread;  // of the dead inbox, in our hands until their worker has seen
-    std::unordered_set<BlockIndex> kept;  // the same: a scribbler may put a block there again
     std::vector<BlockIndex> unreturned;  // taken by the dead; their worker's inbox was full
     std::vector<BlockIndex> shared;      // payloads it sent to groups, and workers still hold
   };
@@ -91,6 +89,7 @@ class Recovery {
 
   ChannelLayer& layer_;
   std::vector<Death> deaths_;
+  std::vector<bool> kept_;  // by block: in some death's `unread`; a scribbler may put it into an inbox again
   std::vector<BlockIndex> unread_of_ours_;
   Totals totals_;
 };
