@@ -20,7 +20,7 @@
 namespace sluice::shm {
 
 inline constexpr uint64_t kMagic = 0x00314543'49554c53ull;  // "SLUICE1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 4;
+inline constexpr uint32_t kLayoutVersion = 5;
 
 // ---- sizes --------------------------------------------------------------------------------------
 

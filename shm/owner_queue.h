@@ -1,6 +1,6 @@
 // shm/owner_queue.h -- a bounded FIFO of blocks, many writers, many readers, no locks.
 // Lives in shared memory; any process using it may be killed or frozen at any instruction.
-//   position  64-bit, only grows      cell = spread(position % size)    lap = position / size + 1
+//   position  64-bit, only grows      cell = cells[position % size]    lap = position / size + 1
 //   cell      { lap:32 | block:32 }   cell.lap == lap(p)  <=>  position p is published
 //   stamp     in the block's envelope { generation:40 | owner:16 | state:8 }
 // Q1  One compare-exchange of a cell publishes; there is never a half-written cell to repair.
@@ -166,12 +166,8 @@ class BasicOwnerQueue {
   static constexpr BlockIndex block_in(uint64_t cell) noexcept { return BlockIndex(cell); }
   static constexpr uint64_t pack(uint32_t lap, BlockIndex block) noexcept { return uint64_t{lap} << 32 | block; }
   [[nodiscard]] uint32_t lap(uint64_t position) const noexcept { return uint32_t(position >> lap_shift_) + 1; }
-  // Neighbouring positions lie on different lines once there are eight lines of cells.
-  [[nodiscard]] Atomic& at(uint64_t position) const noexcept {
-    const auto index = static_cast<uint32_t>(position & (size_ - 1));
-    if (size_ < 64) return cells_[index];
-    return cells_[(index & 7) * (size_ / 8) + (index >> 3)];
-  }
+  // Neighbours share a line: who pushes or takes several finds the next cell where the last one was.
+  [[nodiscard]] Atomic& at(uint64_t position) const noexcept { return cells_[position & (size_ - 1)]; }
 
   // From `seen` to `seen + 1`, unless somebody did.
   static void advance(Atomic& end, uint64_t seen) noexcept {

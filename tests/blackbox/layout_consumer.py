@@ -8,7 +8,7 @@ names for single instructions (struct would load a word byte by byte): all of 8 
 all sequentially consistent, more than LAYOUT.md asks for. What a sound segment cannot hold ends us: that harms nobody.
 """
 import contextlib, ctypes, mmap, os, select, socket, struct, sys, time
-MAGIC, VERSION = 0x0031454349554C53, 4
+MAGIC, VERSION = 0x0031454349554C53, 5
 HELLO, WELCOME, MAPPED, ATTACHED, WANT_ARENA, ARENA = 1, 2, 3, 4, 5, 6
 PACKET, PAYLOAD = struct.Struct("<IIQIIIIQQ"), struct.Struct("<QIIQQHHIIIIIQ")
 LIVE, OWNED, QUEUED, WITHDRAWN, LINKED, REPLY_QUEUE, FREE_QUEUE = 2, 1, 2, 3, 4, 3, 4
@@ -60,8 +60,7 @@ class Queue:
         self.head, self.tail, self.cells, self.size = head, head + tail, cells, size
 
     def look(self, position):  # (where its cell is, what stands there, laps it is behind: 0 published, 1 free for us)
-        index = position % self.size
-        offset = self.cells + 8 * (index if self.size < 64 else index % 8 * (self.size // 8) + index // 8)
+        offset = self.cells + 8 * (position % self.size)
         return offset, (cell := load(offset)), position // self.size + 1 - (cell >> 32) & LOW
 
     def pop(self, take=True):  # (a block that is ours now, whether it was withdrawn); not to take: whether one waits

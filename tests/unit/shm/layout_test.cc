@@ -25,7 +25,7 @@ TEST_CASE("a stamp is generation 40, owner 16, state 8 bits") {
   CHECK(Stamp::of(0xffffffffff, 1, BlockState::kOwned).next(2, BlockState::kQueued).generation() == 0);
 }
 
-TEST_CASE("records lie as version 4 of the layout has them") {
+TEST_CASE("records lie as version 5 of the layout has them") {
   CHECK(kLayoutVersion == 4);
   CHECK(offsetof(Envelope, queue) == 8);
   CHECK(offsetof(Envelope, next) == 12);
