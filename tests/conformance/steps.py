@@ -333,8 +333,9 @@ def killed(running, who, _rest, _expected):
 # ---- the steps of a client
 
 def opens(running, who, rest, _expected):
-    """opens PATH [beside CLIENT] [times N]"""
+    """opens PATH [beside CLIENT] [times N], text(N) in it standing for N characters"""
     rest, times = after(rest, "times", 1)
+    rest = re.sub(r"text\((\d+)\)", lambda match: "x" * int(match[1]), rest)
     path, _, other = rest.partition(" beside ")
     for _ in range(int(times)):
         running.clients.open(who, path, other)
