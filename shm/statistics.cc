@@ -158,8 +158,10 @@ uint64_t Statistics::empty(uint32_t channel) noexcept {
   const Segment& segment = layer_.segment();
   OwnerQueue queue = segment.channel_queue(channel);
   uint64_t flushed = 0;
-  // At most what there is room for: senders go on, and need not keep us here.
-  for (uint32_t i = 0; i < segment.geometry().channel_cells; ++i) {
+  // At most what waits now: a sender that finds room meanwhile has not sent for nothing, nor keeps us here.
+  uint32_t waiting = 0;
+  queue.for_each([&](BlockIndex) { ++waiting; });
+  for (uint32_t i = 0; i < waiting; ++i) {
     BlockIndex block = kNoBlock;
     bool withdrawn = false;
     if (queue.try_pop(layer_.me().index, block, withdrawn) != PopOutcome::kTaken) break;

@@ -51,9 +51,9 @@ class Statistics {
   [[nodiscard]] ChannelStatistics of(std::string_view channel) const noexcept;
   // Of all channels, counting those that ended, and all inboxes together.
   [[nodiscard]] ChannelStatistics total() const noexcept;
-  // Drops what waits in a channel now, and in all. What is sent meanwhile may stay. Of what lies in
-  // inboxes only what was sent on channels with `!`. A worker is told that its message was taken and
-  // lost: ring() afterwards. Gives how many.
+  // Drops what waits in a channel now, and in all. What is sent meanwhile stays, as long as nobody else
+  // reads. Of what lies in inboxes only what was sent on channels with `!`. A worker is told that its
+  // message was taken and lost: ring() afterwards. Gives how many.
   uint64_t flush(uint32_t channel) noexcept;
   uint64_t flush_all() noexcept;
 
