@@ -338,6 +338,7 @@ milliseconds Workers::time_to_leave() const noexcept {
 void Workers::drain(AttachWord how) noexcept {
   leaving_ = true;
   stop_roll_timers();
+  rolling_.reset();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) {
     if (!process->leaving) {
@@ -352,6 +353,7 @@ void Workers::drain(AttachWord how) noexcept {
 void Workers::quit() noexcept {
   leaving_ = true;
   stop_roll_timers();
+  rolling_.reset();
   for (const auto& post : posts_) post->restart->stop();
   for (const auto& process : processes_) tell_leave(*process, AttachWord::kQuit);
   if (processes_.empty()) events_.on_workers_gone();
@@ -401,7 +403,11 @@ void Workers::wait_for_row() noexcept {
 
 void Workers::on_roll_late() noexcept {
   const Post& post = *posts_[*rolling_];
-  if (post.current == nullptr || post.current->ready) end_roll("no free row");  // else one is starting
+  if (post.current == nullptr) {
+    end_roll("no worker at its post");
+  } else if (post.current->ready) {  // else one is starting
+    end_roll("no free row");
+  }
 }
 
 void Workers::stop_roll_timers() noexcept {

@@ -73,7 +73,7 @@ struct alignas(kLine) ProcessRecord {
   Word heartbeat_ms;
   alignas(kLine) HalfWord doorbell;  // kAsleep bits, and the futex; sleepers and ringers write it
   HalfWord doorbell_reserved;
-  // blocks of each class ever used in its arena, by its own process: bounds recovery's walk
+  // blocks of each class that its own process has used in its arena: bounds recovery's walk
   alignas(kLine) std::array<HalfWord, 8> used_blocks;
   // At its inbox, since the row was first used, whoever sat in it. kBefore: 0.
   alignas(kLine) ChannelCounts inbox_counts;

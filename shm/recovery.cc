@@ -58,7 +58,6 @@ class Published {
 
 // The queues as sweep_block() asks for them.
 struct SweptQueues {
-
   void settle(uint32_t queue) {
     if (std::optional<OwnerQueue> from = queue_of(segment, queue)) from->settle_head();
   }
@@ -427,8 +426,8 @@ bool Recovery::nothing_left(Death& death) {
   return nothing;
 }
 
-// R6: nothing of the arena is out, and what came home goes from its free queues. A class whose queue a
-// scribbler has broken stays as it is: its blocks are lost to the row.
+// R6: nothing of the arena is out, and what came home goes from its free queues. A class of which a
+// scribbler keeps one block from being free stays as it is: its blocks are lost to the row.
 void Recovery::renew_arena(ProcessIndex row) {
   const Segment& segment = layer_.segment();
   ProcessRecord& record = *segment.process(row);

@@ -15,7 +15,8 @@
 // R5  Of shared payloads it takes away the bits of dead workers, and of a dead sender's those that no
 //     living notice names (shares.h).
 // R6  The arena of a row given out again is as if never used: what the dead had in stock or in hand of it
-//     goes nowhere but to `free`, and what came home is taken from its free queues at the end.
+//     goes nowhere but to `free`, and what came home is taken from its free queues at the end. That is before
+//     the row is free: only the master gives rows out, and nobody recovers beside it.
 #pragma once
 
 #include <utility>
@@ -76,9 +77,6 @@ class Recovery {
   void take_back(Death& death, BlockIndex block, uint32_t arena, QueueKind from);
   void close_connections(ProcessName dead);
   void free_all_in(OwnerQueue queue, uint32_t most);
-  // -- shared payloads, in recovery_shares.cc
-  void drop_holders(Death& death);
-  void drop_bit_of_notice(BlockIndex block, ProcessIndex worker);
   // True when every living worker has its own back.
   [[nodiscard]] bool settle_inbox(Death& death, std::vector<bool>& blocked);
   [[nodiscard]] bool nothing_left(Death& death);
@@ -86,6 +84,9 @@ class Recovery {
   [[nodiscard]] bool is_stray(const Envelope& envelope, Stamp stamp, bool published,
                               ProcessIndex dead) const;
   [[nodiscard]] bool hand_back(BlockIndex block, Returned why);  // false: the inbox is full
+  // -- shared payloads, in recovery_shares.cc
+  void drop_holders(Death& death);
+  void drop_bit_of_notice(BlockIndex block, ProcessIndex worker);
 
   ChannelLayer& layer_;
   std::vector<Death> deaths_;

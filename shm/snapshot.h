@@ -72,7 +72,7 @@ struct ChannelSnapshot {
 // Blocks of one class of one arena. The states are those of the stamps; `other` is none of them.
 struct ClassSnapshot {
   uint32_t blocks = 0;
-  uint32_t used = 0;  // ever; the states count these
+  uint32_t used = 0;  // since the row was given out; the states count these
   uint32_t free = 0, owned = 0, queued = 0, withdrawn = 0, linked = 0, shared = 0, other = 0;
   uint32_t returned = 0;  // of the queued: in the arena's free queue, to be claimed again
   uint32_t taken = 0;     // of the owned: in another process's hands

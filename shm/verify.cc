@@ -84,9 +84,13 @@ bool Segment::verify(std::string& problem) const {
   for (BlockIndex block = 0; block < block_count_; ++block) {
     BlockPlace place;
     if (!place_of(block, place)) continue;
-    if (place.number >= process(place.arena)->used_blocks[place.size_class].load(acquire)) continue;
     const Envelope& line = *envelope(block);
     const Stamp stamp{line.stamp.load(acquire)};
+    if (place.number >= process(place.arena)->used_blocks[place.size_class].load(acquire)) {
+      if (stamp.state() == BlockState::kFree) continue;
+      problem = name_block(block) + " is in use, and its arena does not count it";
+      return false;
+    }
     switch (stamp.state()) {
       case BlockState::kFree:
         break;

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from support.waiting import SLOWNESS, DeadlinePassed, wait_until
 
 PATIENCE = 10 * SLOWNESS  # seconds to wait for what must come
-LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+)(?P<rest>.*?)(?: -> (?P<expected>.*))?$")
+LINE = re.compile(r"(?P<who>[a-z]+(?: [a-z]+)*): (?P<verb>\w+)(?P<rest>(?: .*?)?)(?: -> (?P<expected>.*))?$")
 
 
 @dataclass
@@ -62,9 +62,11 @@ class Running:
 
     def close(self):
         """Ends every client and every process of the case."""
-        self.clients.close()
-        for driver in self.drivers.values():
-            driver.close()
+        try:
+            self.clients.close()
+        finally:
+            for driver in self.drivers.values():
+                driver.close()
 
 
 def check(answer, expected, running):
@@ -328,6 +330,7 @@ def killed(running, who, _rest, _expected):
     """killed"""
     running.driver(who).kill()
     del running.drivers[who]
+    running.begun.pop(who, None)
 
 
 # ---- the steps of a client

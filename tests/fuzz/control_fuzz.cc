@@ -82,8 +82,8 @@ void require_same(const std::set<Descriptor>& before, const std::set<Descriptor>
     if (before.contains(one)) continue;
     char what[256] = {};
     const std::string link = "/proc/self/fd/" + std::to_string(one.number);
-    static_cast<void>(::readlink(link.c_str(), what, sizeof what - 1));
-    std::fprintf(stderr, "left open: %d %s\n", one.number, what);
+    const bool named = ::readlink(link.c_str(), what, sizeof what - 1) > 0;
+    std::fprintf(stderr, "left open: %d %s\n", one.number, named ? what : "");
   }
   require(before == after, "K1");
 }

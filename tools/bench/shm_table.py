@@ -120,6 +120,8 @@ def beside(taken):
     reclaim, wake = taken["reclaim", "layer"], taken["wake_ups", "100000"]
     print(f"\nReclaimed: a consumer that held {reclaim[0]['held']:,.0f} of {reclaim[0]['blocks']:,.0f} blocks in use; its process "
           f"took {statistics.median(one['death_us'] for one in reclaim):,.0f} µs from SIGKILL to being gone, which is not counted.\n"
+          f"A first death, of one that held nothing, took {statistics.median(one['first_us'] for one in reclaim):,.0f} µs: the "
+          f"recovering process had not yet looked at the pages that others use.\n"
           f"The paced sender reached {statistics.median(one['per_s'] for one in wake):,.0f}/s; at saturation "
           f"{statistics.median(one['per_s'] for one in taken['wake_ups', '0']):,.0f}/s.")
 

@@ -87,6 +87,25 @@ TEST_CASE("a row given out again has an arena as if never used, what came home t
   CHECK(member.layer.pool().try_claim(10) == b.world.segment().block_at(next.index, 0, 0));
 }
 
+TEST_CASE("a block of the dead that a scribbler keeps from being free costs the row its class, and no other") {
+  RecoveryBench b;
+  const Segment& segment = b.world.segment();
+  const ProcessName dead = b.dies([&](Member& me) {
+    for (const size_t bytes : {10, 900}) static_cast<void>(me.layer.claim(bytes).value().put_aside());
+  });
+  b.recovery.on_death(dead);
+  // A link, says its stamp, of a head that is free.
+  const BlockIndex block = segment.block_at(dead.index, 0, 0);
+  segment.envelope(block)->head = block + 1;
+  segment.envelope(block)->stamp = Stamp::of(500, b.master.layer.me().index, BlockState::kLinked).word;
+  b.workers_see_deaths();
+
+  CHECK(b.settle().size() == 1);
+
+  CHECK(segment.process(dead.index)->used_blocks[0] > 0);
+  CHECK(segment.process(dead.index)->used_blocks[1] == 0);
+}
+
 TEST_CASE("what lay in the dead inbox comes back unread, in order, after the worker saw the death") {
   RecoveryBench b;
   const ProcessName reader = b.world.join(Role::kConsumer, 1);

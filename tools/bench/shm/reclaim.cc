@@ -5,11 +5,12 @@
 //   the victim    kVictimBlocks of its own, a channel's capacity of the worker's messages in hand, half
 //                 as many unread in its inbox
 //   a bystander   the rest
+//   an idler      a message's worth; it dies first
 //
 // Time runs from the victim's pidfd becoming readable (a large process takes longer to die) until its
-// row can be used again and the worker has freed every message that came back. Before it another consumer
-// dies, with nothing in hand: the first look at pages that only others have touched is the kernel's to
-// pay for, in a virtual machine the host's, and is told by itself.
+// row can be used again and the worker has freed every message that came back. The idler dies before, with
+// nothing in hand: the first look at pages that only others have touched is the kernel's to pay for, in a
+// virtual machine the host's, and is told by itself, `first_us`.
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
