@@ -133,6 +133,7 @@ def test_answers_due_when_the_segment_is_replaced_are_finished():
 
         scribble(gateway, "magic")
         wait_until(lambda: lines_of(gateway, "segment_replaced"), "the segment replaced", 20)
+        wait_until(lambda: lines_of(gateway, "worker_leaving"), "the old worker told", 20)  # until then it accepts, too
 
         assert gateway.get("/").body == b"Hello, World!"
         assert slow.read_response().body == b"slept 1500 ms\n"
