@@ -217,9 +217,12 @@ void Recovery::sweep(Death& death) {
         Envelope& envelope = envelopes[number];
         __builtin_prefetch(&envelopes[number + kAhead]);
         const Stamp stamp{envelope.stamp.load(relaxed)};  // looked at again below
-        if (stamp.state() == BlockState::kShared) death.shared.push_back(first + number);
-        if (stamp.owner() != dead || stamp.state() == BlockState::kShared) continue;
         const BlockIndex block = first + number;
+        if (stamp.state() == BlockState::kShared) {
+          death.shared.push_back(block);
+          continue;
+        }
+        if (stamp.owner() != dead) continue;
         uint32_t from = 0;
         if (sweep_block(envelope, block, dead, me, queues, from) == Swept::kTaken) {
           take_back(death, block, arena, kind_of(from));
